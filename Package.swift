@@ -1,0 +1,32 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
+
+/// A Swift target of this house: language mode 6, warnings are errors.
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// The tests of one room.
+func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: "\(name)Tests", dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "pandion",
+  platforms: [.macOS(.v15)],
+  targets: [
+    // Data goes one way down this list and never back.
+    .target(name: "CKernels", cSettings: strictC),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    room("Tensors", ["CKernels", "COpenBLAS"]),
+    room("Checkpoints", ["Tensors"]),
+    room("Layers", ["Tensors", "Checkpoints"]),
+    room("Masks", []),
+    room("Imaging", ["Masks"]),
+
+    tests(of: "Tensors", ["Tensors", "CKernels"]),
+  ]
+)

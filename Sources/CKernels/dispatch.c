@@ -1,0 +1,33 @@
+// Which set this CPU gets. Filled once, at load, so a kernel call costs one indirect jump.
+#include "include/ckernels.h"
+
+extern const ck_kernels ck_scalar;
+#if defined(__x86_64__)
+extern const ck_kernels ck_avx2;
+extern const ck_kernels ck_avx512;
+#endif
+
+size_t ck_available(const ck_kernels **sets, size_t capacity) {
+  const ck_kernels *found[3];
+  size_t count = 0;
+  found[count++] = &ck_scalar;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found[count++] = &ck_avx2;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq"))
+    found[count++] = &ck_avx512;
+#endif
+  for (size_t i = 0; i < count && i < capacity; i++) sets[i] = found[i];
+  return count;
+}
+
+static const ck_kernels *best = &ck_scalar;
+
+__attribute__((constructor)) static void choose(void) {
+  const ck_kernels *sets[3];
+  size_t count = ck_available(sets, 3);
+  best = sets[count - 1];
+}
+
+const ck_kernels *ck_best(void) { return best; }

@@ -1,0 +1,48 @@
+/// SIMD inner loops of Pandion.
+///
+/// Every kernel is written once, as the plain loop in `loops.h`, and compiled three times: as the scalar twin
+/// (`scalar.c`, no target attribute) and for AVX2 and AVX-512 (`avx2.c`, `avx512.c`), where the compiler may use the wider
+/// registers. The table is filled once, by what the CPU has. On other architectures only the scalar twin exists, which
+/// the compiler vectorises for that machine's baseline (NEON on arm64).
+///
+/// Legend: `x`, `y` float32 arrays, dense; `n` elements; rows × cols matrices are row-major.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ck_kernels {
+  const char *name;
+  /// x[i] = softmax over each row of x[rows, cols], in place; -inf entries become 0 as long as a row has a finite one.
+  void (*softmax_rows)(float *x, size_t rows, size_t cols);
+  /// y = (x - mean) / sqrt(var + eps) * weight + bias, over the last axis of x[rows, cols]; y may be x.
+  void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, float *y, size_t rows,
+                     size_t cols);
+  /// y = x / sqrt(mean(x²) + eps) * weight, over the last axis (LLaMA's RMSNorm); y may be x.
+  void (*rms_norm)(const float *x, const float *weight, float eps, float *y, size_t rows, size_t cols);
+  /// x = x/2 (1 + erf(x/√2)), the exact GELU, in place.
+  void (*gelu)(float *x, size_t n);
+  /// x = max(x, 0), in place.
+  void (*relu)(float *x, size_t n);
+  /// gate = silu(gate) * up, in place on gate.
+  void (*silu_multiply)(float *gate, const float *up, size_t n);
+  /// x += y.
+  void (*add)(float *x, const float *y, size_t n);
+  /// x[r, :] += row for every r.
+  void (*add_row)(float *x, const float *row, size_t rows, size_t cols);
+  /// x[r, :] = x[r, :] * scale + shift for every r (a folded batch norm).
+  void (*scale_shift_rows)(float *x, const float *scale, const float *shift, size_t rows, size_t cols);
+  /// x *= s.
+  void (*scale)(float *x, float s, size_t n);
+  /// One output row of a depthwise convolution, channels last, zero padding.
+  /// x[height, width, channels], weight[k, k, channels], y[out_width, channels]; bias may be NULL.
+  void (*depthwise_row)(const float *x, size_t height, size_t width, size_t channels, const float *weight,
+                        const float *bias, size_t k, size_t stride, ptrdiff_t padding, size_t out_y, float *y,
+                        size_t out_width);
+} ck_kernels;
+
+/// The kernels for this CPU; the same pointer for the life of the process.
+const ck_kernels *ck_best(void);
+
+/// Every set that this CPU can run, the scalar twin first.
+/// @return how many there are; at most `capacity` are written to `sets`.
+size_t ck_available(const ck_kernels **sets, size_t capacity);

@@ -1,0 +1,167 @@
+// The loops themselves. Included once by each instruction set's file, with CK_NAME(x) giving the suffix and CK_SET the
+// table's name. The sums may be reassociated (that is what makes them wide), so sets agree to rounding, not bit for bit.
+#include <math.h>
+#include <string.h>
+
+#include "include/ckernels.h"
+
+#define CK_REASSOCIATE _Pragma("clang fp reassociate(on) contract(fast)")
+
+// exp to 2 ulp for x in [-87.3, 88]; below that 0. n = round(x log2 e), r = x - n ln 2 in two parts, a polynomial of
+// degree 6 in r, then 2^n through the exponent bits. (Cephes' expf.)
+static inline __attribute__((always_inline)) float CK_NAME(exp_one)(float x) {
+  float clamped = x < -87.3f ? -87.3f : (x > 88.0f ? 88.0f : x);
+  // Adding and taking away 1.5·2²³ rounds to the nearest integer and, unlike rintf, needs no SSE4.1 to be inlined.
+  float shifted = clamped * 1.44269504088896341f + 12582912.0f;
+  float n = shifted - 12582912.0f;
+  float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  int32_t bits = ((int32_t)n + 127) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return x < -87.3f ? 0.0f : p * power;
+}
+
+// erf as an odd rational function on [-4, 4], beyond which it is ±1 in float32; a few ulp.
+static inline __attribute__((always_inline)) float CK_NAME(erf_one)(float x) {
+  float t = x < -4.0f ? -4.0f : (x > 4.0f ? 4.0f : x);
+  float s = t * t;
+  float p = -2.72614225801306e-10f;
+  p = p * s + 2.77068142495902e-08f;
+  p = p * s - 2.10102402082508e-06f;
+  p = p * s - 5.69250639462346e-05f;
+  p = p * s - 7.34990630326855e-04f;
+  p = p * s - 2.95459980854025e-03f;
+  p = p * s - 1.60960333262415e-02f;
+  float q = -1.45660718464996e-05f;
+  q = q * s - 2.13374055278905e-04f;
+  q = q * s - 1.68282697438203e-03f;
+  q = q * s - 7.37332916720468e-03f;
+  q = q * s - 1.42647390514189e-02f;
+  return t * p / q;
+}
+
+static void CK_NAME(softmax_rows)(float *restrict x, size_t rows, size_t cols) {
+  CK_REASSOCIATE
+  for (size_t r = 0; r < rows; r++) {
+    float *restrict row = x + r * cols;
+    float top = -INFINITY;
+    for (size_t i = 0; i < cols; i++) top = row[i] > top ? row[i] : top;
+    float sum = 0;
+    for (size_t i = 0; i < cols; i++) {
+      float e = CK_NAME(exp_one)(row[i] - top);
+      row[i] = e;
+      sum += e;
+    }
+    float inverse = 1.0f / sum;
+    for (size_t i = 0; i < cols; i++) row[i] *= inverse;
+  }
+}
+
+static void CK_NAME(layer_norm)(const float *x, const float *restrict weight, const float *restrict bias, float eps,
+                                float *y, size_t rows, size_t cols) {
+  CK_REASSOCIATE
+  for (size_t r = 0; r < rows; r++) {
+    const float *in = x + r * cols;
+    float *out = y + r * cols;
+    float sum = 0;
+    for (size_t i = 0; i < cols; i++) sum += in[i];
+    float mean = sum / (float)cols;
+    // Two passes: E[x²] - E[x]² loses the digits that matter when the mean is large.
+    float squares = 0;
+    for (size_t i = 0; i < cols; i++) {
+      float d = in[i] - mean;
+      squares += d * d;
+    }
+    float inverse = 1.0f / sqrtf(squares / (float)cols + eps);
+    for (size_t i = 0; i < cols; i++) out[i] = (in[i] - mean) * inverse * weight[i] + bias[i];
+  }
+}
+
+static void CK_NAME(rms_norm)(const float *x, const float *restrict weight, float eps, float *y, size_t rows,
+                              size_t cols) {
+  CK_REASSOCIATE
+  for (size_t r = 0; r < rows; r++) {
+    const float *in = x + r * cols;
+    float *out = y + r * cols;
+    float squares = 0;
+    for (size_t i = 0; i < cols; i++) squares += in[i] * in[i];
+    float inverse = 1.0f / sqrtf(squares / (float)cols + eps);
+    for (size_t i = 0; i < cols; i++) out[i] = in[i] * inverse * weight[i];
+  }
+}
+
+static void CK_NAME(gelu)(float *restrict x, size_t n) {
+  for (size_t i = 0; i < n; i++) x[i] = 0.5f * x[i] * (1.0f + CK_NAME(erf_one)(x[i] * 0.70710678118654752f));
+}
+
+static void CK_NAME(relu)(float *restrict x, size_t n) {
+  for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] : 0;
+}
+
+static void CK_NAME(silu_multiply)(float *restrict gate, const float *restrict up, size_t n) {
+  for (size_t i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + CK_NAME(exp_one)(-gate[i])) * up[i];
+}
+
+static void CK_NAME(add)(float *x, const float *y, size_t n) {
+  for (size_t i = 0; i < n; i++) x[i] += y[i];
+}
+
+static void CK_NAME(add_row)(float *restrict x, const float *restrict row, size_t rows, size_t cols) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < cols; i++) x[r * cols + i] += row[i];
+}
+
+static void CK_NAME(scale_shift_rows)(float *restrict x, const float *restrict scale, const float *restrict shift,
+                                      size_t rows, size_t cols) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < cols; i++) x[r * cols + i] = x[r * cols + i] * scale[i] + shift[i];
+}
+
+static void CK_NAME(scale)(float *restrict x, float s, size_t n) {
+  for (size_t i = 0; i < n; i++) x[i] *= s;
+}
+
+static void CK_NAME(depthwise_row)(const float *restrict x, size_t height, size_t width, size_t channels,
+                                   const float *restrict weight, const float *restrict bias, size_t k, size_t stride,
+                                   ptrdiff_t padding, size_t out_y, float *restrict y, size_t out_width) {
+  for (size_t out_x = 0; out_x < out_width; out_x++) {
+    float *restrict out = y + out_x * channels;
+    if (bias)
+      memcpy(out, bias, channels * sizeof(float));
+    else
+      memset(out, 0, channels * sizeof(float));
+    for (size_t ky = 0; ky < k; ky++) {
+      ptrdiff_t in_y = (ptrdiff_t)(out_y * stride + ky) - padding;
+      if (in_y < 0 || in_y >= (ptrdiff_t)height) continue;
+      for (size_t kx = 0; kx < k; kx++) {
+        ptrdiff_t in_x = (ptrdiff_t)(out_x * stride + kx) - padding;
+        if (in_x < 0 || in_x >= (ptrdiff_t)width) continue;
+        const float *restrict in = x + ((size_t)in_y * width + (size_t)in_x) * channels;
+        const float *restrict w = weight + (ky * k + kx) * channels;
+        for (size_t c = 0; c < channels; c++) out[c] += in[c] * w[c];
+      }
+    }
+  }
+}
+
+const ck_kernels CK_SET = {
+    .name = CK_LABEL,
+    .softmax_rows = CK_NAME(softmax_rows),
+    .layer_norm = CK_NAME(layer_norm),
+    .rms_norm = CK_NAME(rms_norm),
+    .gelu = CK_NAME(gelu),
+    .relu = CK_NAME(relu),
+    .silu_multiply = CK_NAME(silu_multiply),
+    .add = CK_NAME(add),
+    .add_row = CK_NAME(add_row),
+    .scale_shift_rows = CK_NAME(scale_shift_rows),
+    .scale = CK_NAME(scale),
+    .depthwise_row = CK_NAME(depthwise_row),
+};

@@ -1,0 +1,5 @@
+// The scalar twin: the loops as they stand, for the compiler's baseline.
+#define CK_NAME(name) name##_scalar
+#define CK_SET ck_scalar
+#define CK_LABEL "scalar"
+#include "loops.h"

@@ -1,0 +1,27 @@
+import Foundation
+
+/// A whole file mapped read-only; pages come in when touched. Unmapped with the last reference.
+package final class MappedFile: @unchecked Sendable {
+  package let path: String
+  package let bytes: UnsafeRawBufferPointer
+
+  package init(path: String) throws(CheckpointError) {
+    self.path = path
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .cannotOpen(path: path, reason: String(cString: strerror(errno))) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      throw .cannotOpen(path: path, reason: String(cString: strerror(errno)))
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw .cannotOpen(path: path, reason: "not a regular file") }
+    let size = Int(status.st_size)
+    guard size > 0 else { throw .unrecognised(path: path, reason: "the file is empty") }
+    guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED else {
+      throw .cannotOpen(path: path, reason: String(cString: strerror(errno)))
+    }
+    bytes = UnsafeRawBufferPointer(start: base, count: size)
+  }
+
+  deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }
+}

@@ -1,0 +1,46 @@
+import Tensors
+
+/// A place in a checkpoint's tree of names, as PyTorch modules nest: `scope["blocks"][3]["attn"]`.
+///
+/// A model's initialisers take a scope and read from it by the names the reference uses, so the checkpoint key is
+/// written beside the field it fills.
+public struct WeightScope: Sendable {
+  public let checkpoint: any Checkpoint
+  /// The names above this place, each with its dot: `image_encoder.blocks.3.`
+  public let prefix: String
+
+  public init(_ checkpoint: any Checkpoint, prefix: String = "") {
+    self.checkpoint = checkpoint
+    self.prefix = prefix
+  }
+
+  public subscript(name: String) -> WeightScope { WeightScope(checkpoint, prefix: prefix + name + ".") }
+  public subscript(index: Int) -> WeightScope { self[String(index)] }
+
+  /// Whether there is a tensor of this name here.
+  public func has(_ name: String) -> Bool { checkpoint.shape(of: prefix + name) != nil }
+
+  /// The shape of a tensor here, or an error that names it.
+  public func shape(_ name: String) throws(CheckpointError) -> [Int] {
+    guard let shape = checkpoint.shape(of: prefix + name) else {
+      throw .missing(key: prefix + name, path: checkpoint.path)
+    }
+    return shape
+  }
+
+  /// A tensor that must have the given shape; -1 admits any length on that axis.
+  public func tensor(_ name: String, _ expected: [Int]) throws(CheckpointError) -> Tensor {
+    let actual = try shape(name)
+    guard actual.count == expected.count, zip(actual, expected).allSatisfy({ $1 < 0 || $0 == $1 }) else {
+      throw .shapeMismatch(key: prefix + name, expected: expected, actual: actual)
+    }
+    return try checkpoint.tensor(prefix + name)
+  }
+
+  /// How many numbered children `0, 1, 2, …` have a tensor called `name`.
+  public func count(having name: String) -> Int {
+    var n = 0
+    while self[n].has(name) { n += 1 }
+    return n
+  }
+}

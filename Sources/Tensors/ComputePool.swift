@@ -1,0 +1,46 @@
+import COpenBLAS
+import Dispatch
+import Synchronization
+
+/// The one pool that models compute on: as many threads as cores unless told otherwise, shared by the loops here and
+/// OpenBLAS's products, which never run at the same moment from one caller.
+public enum ComputePool {
+  private static let width = Atomic<Int>(0)
+
+  /// How many threads one operation may use.
+  public static var threads: Int {
+    let set = width.load(ordering: .relaxed)
+    return set > 0 ? set : Int(openblas_get_num_threads())
+  }
+
+  /// Sets the number of threads for loops and matrix products alike.
+  public static func setThreads(_ count: Int) {
+    precondition(count > 0)
+    width.store(count, ordering: .relaxed)
+    openblas_set_num_threads(Int32(clamping: count))
+  }
+
+  /// Calls `body` with disjoint ranges that cover `0..<count`, several at once.
+  ///
+  /// - Parameter grain: the fewest items worth a thread of their own; work of one grain runs on the caller.
+  public static func forEach(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    let pieces = min(threads, count / max(grain, 1))
+    guard pieces > 1 else {
+      if count > 0 { body(0..<count) }
+      return
+    }
+    // A few pieces a thread, so that one late thread does not hold up the rest.
+    let parts = min(pieces * 4, count / max(grain, 1))
+    withoutActuallyEscaping(body) { body in
+      let job = UncheckedJob(body: body)
+      DispatchQueue.concurrentPerform(iterations: parts) { part in
+        job.body(part * count / parts..<(part + 1) * count / parts)
+      }
+    }
+  }
+}
+
+/// `concurrentPerform` wants a Sendable closure. Callers pass bodies that write disjoint memory.
+private struct UncheckedJob: @unchecked Sendable {
+  let body: (Range<Int>) -> Void
+}
