@@ -2,7 +2,7 @@
 """Every word of the scenes, and how often an object is drawn."""
 import numpy as np
 
-from . import kitchen
+from . import kitchen, office, tools  # noqa: F401  (they register their builders)
 from .bodies import BUILDERS, Body
 from .textures import COLOURS, MATERIALS
 
