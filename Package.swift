@@ -10,8 +10,10 @@ func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 /// The tests of one room.
-func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: "\(name)Tests", dependencies: dependencies, swiftSettings: strict)
+func tests(of name: String, _ dependencies: [Target.Dependency], fixtures: Bool = false) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies, resources: fixtures ? [.copy("Fixtures")] : [],
+    swiftSettings: strict)
 }
 
 let package = Package(
@@ -28,5 +30,6 @@ let package = Package(
     room("Imaging", ["Masks"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
+    tests(of: "Masks", ["Masks"], fixtures: true),
   ]
 )
