@@ -27,9 +27,12 @@ let package = Package(
     room("Checkpoints", ["Tensors"]),
     room("Layers", ["Tensors", "Checkpoints"]),
     room("Masks", []),
-    room("Imaging", ["Masks"]),
+    .target(
+      name: "CImageCodecs", cSettings: strictC, linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+    room("Imaging", ["CImageCodecs", "Masks"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
     tests(of: "Masks", ["Masks"], fixtures: true),
+    tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
   ]
 )
