@@ -28,8 +28,11 @@ let package = Package(
     room("Layers", ["Tensors", "Checkpoints"]),
     room("Masks", []),
     room("Imaging", ["Masks"]),
+    room("SegmentAnything", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
+    tests(
+      of: "SegmentAnything", ["SegmentAnything", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
   ]
 )
