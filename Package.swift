@@ -34,5 +34,6 @@ let package = Package(
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
     tests(
       of: "SegmentAnything", ["SegmentAnything", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
+    tests(of: "Masks", ["Masks"], fixtures: true),
   ]
 )
