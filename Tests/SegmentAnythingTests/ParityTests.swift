@@ -71,20 +71,20 @@ struct ParityTests {
       let label = "\(golden.name) \(expected.picture) list \(i)"
       #expect(found.count == expected.masks.count, "\(label)")
       for (j, (ours, theirs)) in zip(found, expected.masks).enumerated() {
-        let where_ = "\(label) mask \(j)"
+        let place = "\(label) mask \(j)"
         let official = try RunLengthEncoding(
           height: theirs.segmentation.size[0], width: theirs.segmentation.size[1],
           compressed: theirs.segmentation.counts)
         let iou = RunLengthEncoding.iou(ours.mask, official)
-        #expect(iou >= 0.999, "\(where_): IoU \(iou)")
-        #expect(abs(ours.area - theirs.area) <= 2 + theirs.area / 1000, "\(where_)")
+        #expect(iou >= 0.999, "\(place): IoU \(iou)")
+        #expect(abs(ours.area - theirs.area) <= 2 + theirs.area / 1000, "\(place)")
         let box = ours.bbox
-        #expect([box.x, box.y, box.width, box.height] == theirs.bbox, "\(where_)")
-        #expect(abs(ours.predictedIoU - theirs.predicted_iou) <= 1e-4, "\(where_)")
-        #expect(abs(ours.stabilityScore - theirs.stability_score) <= 1e-3, "\(where_)")
-        #expect([[ours.pointCoords.x, ours.pointCoords.y]] == theirs.point_coords, "\(where_)")
+        #expect([box.x, box.y, box.width, box.height] == theirs.bbox, "\(place)")
+        #expect(abs(ours.predictedIoU - theirs.predicted_iou) <= 1e-4, "\(place)")
+        #expect(abs(ours.stabilityScore - theirs.stability_score) <= 1e-3, "\(place)")
+        #expect([[ours.pointCoords.x, ours.pointCoords.y]] == theirs.point_coords, "\(place)")
         let crop = ours.cropBox
-        #expect([crop.x, crop.y, crop.width, crop.height] == theirs.crop_box, "\(where_)")
+        #expect([crop.x, crop.y, crop.width, crop.height] == theirs.crop_box, "\(place)")
       }
     }
   }
