@@ -26,7 +26,11 @@ let package = Package(
     room("Layers", ["Tensors", "Checkpoints"]),
     room("Masks", []),
     room("Imaging", ["Masks"]),
+    room("Osprey", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
+    .testTarget(
+      name: "OspreyTests", dependencies: ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"],
+      resources: [.copy("Fixtures")], swiftSettings: strict),
   ]
 )
