@@ -10,8 +10,10 @@ func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 /// The tests of one room.
-func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: "\(name)Tests", dependencies: dependencies, swiftSettings: strict)
+func tests(of name: String, _ dependencies: [Target.Dependency], fixtures: Bool = false) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies, resources: fixtures ? [.copy("Fixtures")] : [],
+    swiftSettings: strict)
 }
 
 let package = Package(
@@ -29,8 +31,7 @@ let package = Package(
     room("Osprey", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
-    .testTarget(
-      name: "OspreyTests", dependencies: ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"],
-      resources: [.copy("Fixtures")], swiftSettings: strict),
+    tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
+    tests(of: "Osprey", ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
   ]
 )
