@@ -51,9 +51,10 @@ public struct ShardedCheckpoint: Checkpoint {
 public func openCheckpointFolder(
   _ folder: String, alternatives: [String] = []
 ) throws(CheckpointError) -> any Checkpoint {
-  let names = alternatives + [
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-  ]
+  let names =
+    alternatives + [
+      "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+    ]
   for name in names where FileManager.default.fileExists(atPath: folder + "/" + name) {
     if name.hasSuffix(".index.json") { return try ShardedCheckpoint(index: folder + "/" + name) }
     return try openCheckpoint(folder + "/" + name)

@@ -8,7 +8,8 @@ enum AnswerText {
     case .short, .detailed: return untilRepeated(afterColon(stripped))
     case .category:
       // The evaluation turns punctuation into spaces [osprey/eval/lvis_paco_eval.py]; only what ends a word matters here.
-      return afterColon(stripped).trimmingCharacters(in: CharacterSet(charactersIn: ".,:").union(.whitespacesAndNewlines))
+      return afterColon(stripped).trimmingCharacters(
+        in: CharacterSet(charactersIn: ".,:").union(.whitespacesAndNewlines))
     case nil: return untilRepeated(stripped, endsWithStop: stripped.hasSuffix("."))
     }
   }

@@ -93,7 +93,8 @@ public struct LlamaConfiguration: Sendable, Equatable {
         throw .configuration(path: path, reason: "needs the whole number '\(key)'")
       }
       guard range.contains(number) else {
-        throw .configuration(path: path, reason: "'\(key)' is \(number), must be \(range.lowerBound)…\(range.upperBound)")
+        throw .configuration(
+          path: path, reason: "'\(key)' is \(number), must be \(range.lowerBound)…\(range.upperBound)")
       }
       return number
     }

@@ -48,7 +48,9 @@ struct ProtobufReader {
   }
 
   private mutating func take(_ count: Int) throws(Malformed) -> ArraySlice<UInt8> {
-    guard count <= rest.count else { throw Malformed(reason: "it is cut short: \(count) bytes wanted, \(rest.count) left") }
+    guard count <= rest.count else {
+      throw Malformed(reason: "it is cut short: \(count) bytes wanted, \(rest.count) left")
+    }
     defer { rest = rest.dropFirst(count) }
     return rest.prefix(count)
   }

@@ -30,7 +30,8 @@ public struct SentencePieceTokenizer: Sendable {
       switch piece.kind {
       case .normal, .userDefined, .unused:
         guard ids.updateValue(id, forKey: piece.text) == nil else {
-          throw .tokenizer(path: path, reason: "it has the piece '\(String(decoding: piece.text, as: UTF8.self))' twice")
+          throw .tokenizer(
+            path: path, reason: "it has the piece '\(String(decoding: piece.text, as: UTF8.self))' twice")
         }
         if piece.kind == .userDefined { userDefined[piece.text] = id }
       case .unknown:
