@@ -27,11 +27,18 @@ let package = Package(
     room("Checkpoints", ["Tensors"]),
     room("Layers", ["Tensors", "Checkpoints"]),
     room("Masks", []),
-    room("Imaging", ["Masks"]),
+    .target(
+      name: "CImageCodecs", cSettings: strictC, linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+    room("Imaging", ["CImageCodecs", "Masks"]),
+    room("SegmentAnything", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
     room("Osprey", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
+    tests(
+      of: "SegmentAnything", ["SegmentAnything", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
+    tests(of: "Masks", ["Masks"], fixtures: true),
+    tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
     tests(of: "Osprey", ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
   ]
 )
