@@ -19,6 +19,8 @@ func tests(of name: String, _ dependencies: [Target.Dependency], fixtures: Bool 
 let package = Package(
   name: "pandion",
   platforms: [.macOS(.v15)],
+  products: [.executable(name: "pandion", targets: ["pandion"])],
+  dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
   targets: [
     // Data goes one way down this list and never back.
     .target(name: "CKernels", cSettings: strictC),
@@ -32,6 +34,11 @@ let package = Package(
     room("Imaging", ["CImageCodecs", "Masks"]),
     room("SegmentAnything", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
     room("Osprey", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
+    room("Daemon", ["SegmentAnything", "Osprey", "Imaging", "Masks", "Checkpoints"]),
+    .executableTarget(
+      name: "pandion",
+      dependencies: ["Daemon", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: strict),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),

@@ -7,7 +7,7 @@ public enum NamedArray: Sendable {
   case uint8(shape: [Int], [UInt8])
   case int32([Int32])
 
-  var shape: [Int] {
+  public var shape: [Int] {
     switch self {
     case .float32(let tensor): tensor.shape
     case .uint8(let shape, _): shape

@@ -35,7 +35,7 @@ struct Eval: ParsableCommand {
     for (done, picture) in pictures.enumerated() {
       let image = try Image.load(path: "\(folder)/\(picture.fileName)")
       let embedding = segmenter.embed(image)
-      let seen = labeler?.see(image)
+      let seen = try labeler?.see(image)
       for instance in picture.instances {
         guard let click = instance.mask.innerPoint() else { continue }
         let prompt = Prompt(points: [Point(x: Float(click.x), y: Float(click.y))], pointLabels: [1])

@@ -5,7 +5,7 @@ import Synchronization
 struct ProgressBar {
   private let title: String
   private let total: Int
-  private let isTerminal = isatty(fileno(stderr)) == 1
+  private let isTerminal = isatty(STDERR_FILENO) == 1
   private let start = ContinuousClock.now
 
   init(_ title: String, total: Int) {
