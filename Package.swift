@@ -28,8 +28,14 @@ let package = Package(
     room("Layers", ["Tensors", "Checkpoints"]),
     room("Masks", []),
     room("Imaging", ["Masks"]),
+    // Found without pkg-config: Debian's libzmq.pc carries flags that SwiftPM warns about.
+    .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+    room("ZeroMQ", ["CZeroMQ"]),
+    room("Wire", ["Masks"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
+    tests(of: "ZeroMQ", ["ZeroMQ"]),
+    tests(of: "Wire", ["Wire"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
   ]
 )
