@@ -37,5 +37,6 @@ let package = Package(
     tests(of: "ZeroMQ", ["ZeroMQ"]),
     tests(of: "Wire", ["Wire"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
+    tests(of: "Masks", ["Masks"], fixtures: true),
   ]
 )
