@@ -45,8 +45,9 @@ public struct Socket: ~Copyable, Sendable {
   @discardableResult
   public func bind(_ endpoint: String) throws(ZeroMQError) -> String {
     guard zmq_bind(handle.raw, endpoint) == 0 else { throw .last("listen on", endpoint) }
-    handle.note(endpoint)
-    return lastEndpoint ?? endpoint
+    let bound = lastEndpoint ?? endpoint
+    handle.note(bound)
+    return bound
   }
 
   /// Connects, now or whenever the other side is there.
