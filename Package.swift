@@ -27,7 +27,9 @@ let package = Package(
     room("Checkpoints", ["Tensors"]),
     room("Layers", ["Tensors", "Checkpoints"]),
     room("Masks", []),
-    room("Imaging", ["Masks"]),
+    .target(
+      name: "CImageCodecs", cSettings: strictC, linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+    room("Imaging", ["CImageCodecs", "Masks"]),
     // Found without pkg-config: Debian's libzmq.pc carries flags that SwiftPM warns about.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     room("ZeroMQ", ["CZeroMQ"]),
@@ -38,5 +40,6 @@ let package = Package(
     tests(of: "Wire", ["Wire"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
     tests(of: "Masks", ["Masks"], fixtures: true),
+    tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
   ]
 )
