@@ -30,16 +30,23 @@ let package = Package(
     .target(
       name: "CImageCodecs", cSettings: strictC, linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
     room("Imaging", ["CImageCodecs", "Masks"]),
+    room("SegmentAnything", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
+    room("Osprey", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
     // Found without pkg-config: Debian's libzmq.pc carries flags that SwiftPM warns about.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     room("ZeroMQ", ["CZeroMQ"]),
     room("Wire", ["Masks"]),
+    room("Daemon", ["SegmentAnything", "Osprey", "ZeroMQ", "Wire", "Imaging", "Masks", "Tensors"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
-    tests(of: "ZeroMQ", ["ZeroMQ"]),
-    tests(of: "Wire", ["Wire"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
+    tests(
+      of: "SegmentAnything", ["SegmentAnything", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
+    tests(of: "Osprey", ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
     tests(of: "Masks", ["Masks"], fixtures: true),
     tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
+    tests(of: "ZeroMQ", ["ZeroMQ"]),
+    tests(of: "Wire", ["Wire", "Masks"]),
+    tests(of: "Daemon", ["Daemon", "Wire", "ZeroMQ", "Imaging", "Masks"]),
   ]
 )

@@ -70,6 +70,8 @@ public struct ConvTranspose2d: Sendable {
   let weight: Tensor
   let bias: Tensor
 
+  public var outputs: Int { bias.count }
+
   public init(_ scope: WeightScope, inputs: Int = -1, outputs: Int = -1) throws(CheckpointError) {
     let stored = try scope.tensor("weight", [inputs, outputs, 2, 2])
     weight = stored.permuted([0, 2, 3, 1]).reshaped([stored.shape[0], 4 * stored.shape[1]])

@@ -1,0 +1,173 @@
+import Checkpoints
+import Layers
+import Tensors
+
+/// SAM's image encoder: a ViT with windowed and global attention. Source: `image_encoder.py`, `ImageEncoderViT`;
+/// "Segment Anything", section 3 and appendix A.
+package struct ImageEncoderViT: ImageEncoder {
+  package let imageSize: Int
+  package let gridSize: Int
+  /// Patches of p×p pixels as one product. `patch_embed.proj`
+  let patchEmbed: Conv2d
+  /// `[g, g, C]`
+  let positions: Tensor
+  let blocks: [ViTBlock]
+  let neck: Neck
+
+  /// Every hyperparameter is read from shapes: widths and depth directly, the patch from `patch_embed.proj`, the input's
+  /// size from `pos_embed`, heads and windows from the relative positions.
+  init(_ scope: WeightScope, outputs: Int) throws(CheckpointError) {
+    let patchShape = try scope["patch_embed"]["proj"].shape("weight")
+    guard patchShape.count == 4, patchShape[1] == 3, patchShape[2] == patchShape[3], patchShape.allSatisfy({ $0 > 0 })
+    else {
+      throw .shapeMismatch(
+        key: scope.prefix + "patch_embed.proj.weight", expected: [-1, 3, -1, -1], actual: patchShape)
+    }
+    let (width, patch) = (patchShape[0], patchShape[2])
+    let stored = try scope.tensor("pos_embed", [1, -1, -1, width])
+    let grid = stored.shape[1]
+    guard grid > 0, stored.shape[2] == grid, grid <= EncoderLimits.imageSize / patch else {
+      throw scope.malformed("pos_embed", "has shape \(stored.shape), not a square grid of at most 4096 pixels")
+    }
+    (imageSize, gridSize) = (grid * patch, grid)
+    patchEmbed = try Conv2d(scope["patch_embed"]["proj"], inputs: 3, outputs: width, kernel: patch, stride: patch)
+    positions = stored.reshaped([grid, grid, width])
+    let depth = max(scope["blocks"].count(having: "norm1.weight"), 1)  // with none, block 0 names what is missing
+    var blocks: [ViTBlock] = []
+    for i in 0..<depth { blocks.append(try ViTBlock(scope["blocks"][i], width: width, grid: grid)) }
+    self.blocks = blocks
+    neck = try Neck(scope["neck"], inputs: width, outputs: outputs)
+  }
+
+  package func callAsFunction(_ input: Tensor) -> Tensor {
+    var x = patchEmbed(input)
+    x.add(positions)
+    for block in blocks { x = block(x) }
+    return neck(x)
+  }
+}
+
+/// One transformer block. Source: `image_encoder.py`, `Block`.
+struct ViTBlock: Sendable {
+  let norm1: LayerNorm
+  let attention: ViTAttention
+  let norm2: LayerNorm
+  /// `mlp.lin1`, `mlp.lin2`
+  let widen: Linear
+  let narrow: Linear
+
+  init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
+    norm1 = try LayerNorm(scope["norm1"], channels: width, epsilon: 1e-6)
+    attention = try ViTAttention(scope["attn"], width: width, grid: grid)
+    norm2 = try LayerNorm(scope["norm2"], channels: width, epsilon: 1e-6)
+    widen = try Linear(scope["mlp"]["lin1"], inputs: width)
+    narrow = try Linear(scope["mlp"]["lin2"], inputs: widen.outputs, outputs: width)
+  }
+
+  /// `[g, g, C]` → `[g, g, C]`.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    var x = x
+    x.add(attention(norm1(x)))
+    var hidden = widen(norm2(x))
+    hidden.gelu()
+    x.add(narrow(hidden))
+    return x
+  }
+}
+
+/// Multi-head attention with decomposed relative positions, over windows or the whole grid. Source: `image_encoder.py`,
+/// `Attention` and `add_decomposed_rel_pos`.
+struct ViTAttention: Sendable {
+  /// `qkv` is packed `[3, heads, d]`; its thirds are views of the same memory. Weights `[C, C]`, biases `[C]`.
+  let weights: [Tensor]
+  let biases: [Tensor]
+  let output: Linear
+  /// `[2s − 1, d]` for s positions a side, last first: position q's terms for keys 0..<s are then consecutive.
+  let relativeRows: Tensor
+  let relativeColumns: Tensor
+  let heads: Int
+  /// The window's side, or nil where attention is global.
+  let window: Int?
+
+  init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
+    let rows = try scope.tensor("rel_pos_h", [-1, -1])
+    let (length, headWidth) = (rows.shape[0], rows.shape[1])
+    let columns = try scope.tensor("rel_pos_w", [length, headWidth])
+    guard headWidth > 0, width % headWidth == 0 else {
+      throw scope.malformed("rel_pos_h", "has shape \(rows.shape), but \(headWidth) does not divide width \(width)")
+    }
+    heads = width / headWidth
+    let side = (length + 1) / 2
+    guard length % 2 == 1, side == grid || side <= EncoderLimits.window else {
+      throw scope.malformed("rel_pos_h", "has length \(length), which fits no window and no grid of side \(grid)")
+    }
+    window = side == grid ? nil : side
+    let qkv = try Linear(scope["qkv"], inputs: width, outputs: 3 * width)
+    weights = (0..<3).map { qkv.weight.rows($0 * width..<($0 + 1) * width) }
+    biases = (0..<3).map { i in qkv.bias.map { $0.rows(i * width..<(i + 1) * width) } ?? Tensor([width]) }
+    output = try Linear(scope["proj"], inputs: width, outputs: width)
+    relativeRows = Tensor.concatenated((0..<length).reversed().map { rows.rows($0..<$0 + 1) })
+    relativeColumns = Tensor.concatenated((0..<length).reversed().map { columns.rows($0..<$0 + 1) })
+  }
+
+  /// `[g, g, C]` → `[g, g, C]`.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
+    guard let window else {
+      // Each row of queries is a batch entry of its own, so that scores of one row are held, never all g⁴.
+      let (q, k, v) = project(x)
+      let mixed = attend(
+        queries: q, keys: k.reshaped([1, height * width, channels]), values: v.reshaped([1, height * width, channels]),
+        side: height, queryY: { batch, _ in batch }, queryX: { $0 })
+      return output(mixed).reshaped([height, width, channels])
+    }
+    let windows = x.windows(of: window)
+    let tokens = windows.reshaped([windows.shape[0], window * window, channels])
+    let (q, k, v) = project(tokens)
+    let mixed = attend(
+      queries: q, keys: k, values: v, side: window, queryY: { _, i in i / window }, queryX: { $0 % window })
+    return output(mixed).reshaped([windows.shape[0], window, window, channels])
+      .joiningWindows(height: height, width: width)
+  }
+
+  private func project(_ x: Tensor) -> (q: Tensor, k: Tensor, v: Tensor) {
+    (
+      x.linear(weights[0], bias: biases[0]), x.linear(weights[1], bias: biases[1]), x.linear(weights[2], bias: biases[2])
+    )
+  }
+
+  /// `softmax(q kᵀ/√d + rows + columns) v` on a grid of `side`² keys. The relative terms use the unscaled queries: one
+  /// product of all queries with all relative positions, from which each query takes its own stretch.
+  private func attend(
+    queries: Tensor, keys: Tensor, values: Tensor, side: Int,
+    queryY: @escaping (_ batch: Int, _ index: Int) -> Int, queryX: @escaping (_ index: Int) -> Int
+  ) -> Tensor {
+    let (count, channels) = (queries.shape[1], queries.shape[2])
+    let headWidth = channels / heads
+    let (heads, length) = (self.heads, 2 * side - 1)
+    let flat = queries.reshaped([-1, headWidth])  // [B·N·heads, d]
+    let rowTerms = flat.linear(relativeRows)  // [B·N·heads, 2s − 1]
+    let columnTerms = flat.linear(relativeColumns)
+    return rowTerms.withUnsafe { rowTerms in
+      columnTerms.withUnsafe { columnTerms in
+        Tensor.attention(
+          queries: queries, keys: keys, values: values, heads: heads, scale: 1 / Float(headWidth).squareRoot(),
+          bias: .perHead { batch, head, scores in
+            guard let scores = scores.baseAddress, let rowTerms = rowTerms.baseAddress,
+              let columnTerms = columnTerms.baseAddress
+            else { return }
+            for i in 0..<count {
+              let start = ((batch * count + i) * heads + head) * length + side - 1
+              let byRow = rowTerms + (start - queryY(batch, i))
+              let byColumn = columnTerms + (start - queryX(i))
+              for ky in 0..<side {
+                let target = scores + (i * side + ky) * side
+                let term = byRow[ky]
+                for kx in 0..<side { target[kx] += term + byColumn[kx] }
+              }
+            }
+          })
+      }
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import Checkpoints
+import Imaging
+import Masks
+import Tensors
+
+extension SegmentAnything {
+  /// Every stage's tensors for one prompt, channels first, under the names that `pandion trace` writes:
+  /// `sam.input` `[3, S, S]`, `sam.image_embedding` `[C, h, w]`, `sam.sparse_embeddings` `[N, C]`,
+  /// `sam.dense_embeddings` `[C, h, w]`, `sam.low_res_logits` `[M, 4h, 4w]`, `sam.iou_predictions` `[M]`, `sam.masks`
+  /// bytes `[M, H, W]`.
+  public func trace(
+    _ image: Image, _ prompt: Prompt, multimask: Bool
+  ) throws(SegmentAnythingError) -> [(name: String, array: NamedArray)] {
+    try prompt.validate(index: 0, width: image.width, height: image.height, maskSide: maskSide)
+    let frame = ImageFrame(imageSize: imageSize, sourceWidth: image.width, sourceHeight: image.height)
+    let input = frame.input(image, mean: pixelMean, std: pixelStd)
+    let features = imageEncoder(input)
+    let embedding = ImageEmbedding(frame: frame, features: features, unmasked: imageSide(features, dense: nil))
+    let (prediction, sparse, dense) = predict(embedding, checked: prompt, multimask: multimask)
+    var unmasked = Tensor(features.shape)
+    unmasked.addRow(promptEncoder.noMask)
+    return [
+      ("sam.input", .float32(input.channelsFirst())),
+      ("sam.image_embedding", .float32(features.channelsFirst())),
+      ("sam.sparse_embeddings", .float32(sparse)),
+      ("sam.dense_embeddings", .float32((dense ?? unmasked).channelsFirst())),
+      ("sam.low_res_logits", .float32(prediction.lowResLogits)),
+      (
+        "sam.iou_predictions",
+        .float32(Tensor([prediction.iouPredictions.count], prediction.iouPredictions))
+      ),
+      (
+        "sam.masks",
+        .uint8(
+          shape: [prediction.masks.count, image.height, image.width], prediction.masks.flatMap(\.bits))
+      ),
+    ]
+  }
+}

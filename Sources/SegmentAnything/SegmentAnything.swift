@@ -1,0 +1,120 @@
+import Checkpoints
+import Imaging
+import Masks
+import Tensors
+
+/// The Segment Anything Model: an image encoder, a prompt encoder and a mask decoder.
+///
+/// Source: `facebookresearch/segment-anything`, `modeling/sam.py` and `predictor.py`; "Segment Anything" (Kirillov et
+/// al., 2023). Legend: S the side of the square input, h = w the side of the image embedding, C its channels, L = h·w.
+public final class SegmentAnything: Sendable {
+  /// S
+  public let imageSize: Int
+  /// 4h, the side of low-resolution logits and of `mask_input`.
+  public var maskSide: Int { 4 * imageEncoder.gridSize }
+  /// `vit` or `tiny_vit`, as recognised.
+  public let architecture: String
+
+  package let imageEncoder: any ImageEncoder
+  package let promptEncoder: PromptEncoder
+  let maskDecoder: MaskDecoder
+  /// Of the image embedding's cells, `[L, C]`.
+  let cellPositions: Tensor
+  let pixelMean: [Float]
+  let pixelStd: [Float]
+
+  /// Reads a model; its architecture is told by the tensors' names and shapes.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: official names, on their own or under `module.`, `model.` or `sam.`.
+  ///   - imageSize: a hint where no tensor tells it (TinyViT; 1024 unless given), a multiple of 16.
+  ///   - pixelMean, pixelStd: of red, green and blue in 0…255; SAM's own unless given.
+  public init(
+    _ checkpoint: any Checkpoint, imageSize: Int? = nil, pixelMean: [Float]? = nil, pixelStd: [Float]? = nil
+  ) throws(SegmentAnythingError) {
+    let mean = pixelMean ?? [123.675, 116.28, 103.53]
+    let std = pixelStd ?? [58.395, 57.12, 57.375]
+    guard mean.count == 3, mean.allSatisfy(\.isFinite) else {
+      throw .badSetting(name: "pixel_mean", reason: "\(mean) is not three finite numbers")
+    }
+    guard std.count == 3, std.allSatisfy({ $0.isFinite && $0 > 0 }) else {
+      throw .badSetting(name: "pixel_std", reason: "\(std) is not three positive numbers")
+    }
+    let hint = imageSize ?? 1024
+    guard hint > 0, hint % 16 == 0, hint <= EncoderLimits.imageSize else {
+      throw .badSetting(
+        name: "image_size", reason: "\(hint) is not a multiple of 16 of at most \(EncoderLimits.imageSize)")
+    }
+    do throws(CheckpointError) {
+      let scope = try Self.root(of: checkpoint)
+      let width = try PromptEncoder.width(scope["prompt_encoder"])
+      (imageEncoder, architecture) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
+      promptEncoder = try PromptEncoder(
+        scope["prompt_encoder"], imageSize: imageEncoder.imageSize, gridSize: imageEncoder.gridSize)
+      maskDecoder = try MaskDecoder(scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize)
+    } catch {
+      throw .checkpoint(error)
+    }
+    self.imageSize = imageEncoder.imageSize
+    cellPositions = promptEncoder.gridPositions()
+    (self.pixelMean, self.pixelStd) = (mean, std)
+  }
+
+  /// Where the official names begin. A tensor with a side of length 0 makes no model and is refused here, for all.
+  private static func root(of checkpoint: any Checkpoint) throws(CheckpointError) -> WeightScope {
+    let landmark = "prompt_encoder.no_mask_embed.weight"
+    let prefix = ["", "module.", "model.", "sam."].first { checkpoint.shape(of: $0 + landmark) != nil } ?? ""
+    for key in checkpoint.keys where key.hasPrefix(prefix) {
+      if let shape = checkpoint.shape(of: key), shape.contains(0) {
+        throw .malformed(path: checkpoint.path, reason: "tensor '\(key)' has shape \(shape)")
+      }
+    }
+    return WeightScope(checkpoint, prefix: prefix)
+  }
+
+  private static func imageEncoder(
+    _ scope: WeightScope, imageSize: Int, outputs: Int
+  ) throws(CheckpointError) -> (any ImageEncoder, String) {
+    if scope["patch_embed"]["seq"][0]["c"].has("weight") {
+      return (try TinyViT(scope, imageSize: imageSize, outputs: outputs), "tiny_vit")
+    }
+    if scope["patch_embed"]["proj"].has("weight") || scope.has("pos_embed") {
+      return (try ImageEncoderViT(scope, outputs: outputs), "vit")
+    }
+    throw .unrecognised(
+      path: scope.checkpoint.path,
+      reason: "it has neither '\(scope.prefix)patch_embed.proj.weight' (SAM's ViT) nor "
+        + "'\(scope.prefix)patch_embed.seq.0.c.weight' (MobileSAM's TinyViT)")
+  }
+
+  /// Looks at a picture, once for all prompts on it.
+  public func embed(_ image: Image) -> ImageEmbedding {
+    let frame = ImageFrame(imageSize: imageSize, sourceWidth: image.width, sourceHeight: image.height)
+    let features = imageEncoder(frame.input(image, mean: pixelMean, std: pixelStd))
+    return ImageEmbedding(frame: frame, features: features, unmasked: imageSide(features, dense: nil))
+  }
+
+  /// The decoder's view of an image under a dense prompt, `[h, w, C]`, or under none.
+  func imageSide(_ features: Tensor, dense: Tensor?) -> ImageSide {
+    var cells = features.reshaped([-1, promptEncoder.width])
+    if let dense { cells.add(dense.reshaped(cells.shape)) } else { cells.addRow(promptEncoder.noMask) }
+    return maskDecoder.transformer.imageSide(cells: cells, positions: cellPositions)
+  }
+}
+
+/// What a model saw in a picture: all that prompts on it need.
+public struct ImageEmbedding: Sendable {
+  package let frame: ImageFrame
+  /// `[h, w, C]`
+  package let features: Tensor
+  /// For prompts without a mask.
+  let unmasked: ImageSide
+
+  /// The picture's size in source pixels.
+  public var width: Int { frame.sourceWidth }
+  public var height: Int { frame.sourceHeight }
+  /// The memory that this holds, in bytes.
+  public var byteCount: Int {
+    4 * [features, unmasked.cells, unmasked.keys, unmasked.values, unmasked.queries].reduce(0) { $0 + $1.count }
+  }
+}

@@ -1,0 +1,124 @@
+import Checkpoints
+import Layers
+import Tensors
+
+/// MobileSAM's image encoder. Source: `mobile_sam/modeling/tiny_vit_sam.py`, `TinyViT`; "TinyViT" (Wu et al., 2022) for
+/// the architecture. Its classifier (`norm_head`, `head`) is never read. Batch norms are folded into the convolutions
+/// before them.
+package struct TinyViT: ImageEncoder {
+  package let imageSize: Int
+  package let gridSize: Int
+  /// `patch_embed.seq.0`, `patch_embed.seq.2`: two strided convolutions.
+  let stem: [Conv2d]
+  /// `layers.0`: convolutions only.
+  let convolutions: [MBConv]
+  /// `layers.1`…`layers.3`.
+  let stages: [[TinyViTBlock]]
+  /// `layers.i.downsample`, after each stage but the last.
+  let merges: [PatchMerging]
+  let neck: Neck
+
+  /// Depths, widths, heads and windows are read from shapes. No tensor tells the input's size, so it is given.
+  init(_ scope: WeightScope, imageSize: Int, outputs: Int) throws(CheckpointError) {
+    precondition(imageSize % 16 == 0 && imageSize > 0)
+    (self.imageSize, gridSize) = (imageSize, imageSize / 16)
+    let seq = scope["patch_embed"]["seq"]
+    let first = try Conv2d(seq[0]["c"], batchNorm: seq[0]["bn"], inputs: 3, kernel: 3, stride: 2, padding: 1)
+    let second = try Conv2d(
+      seq[2]["c"], batchNorm: seq[2]["bn"], inputs: first.outputs, kernel: 3, stride: 2, padding: 1)
+    stem = [first, second]
+    var width = second.outputs
+    guard width > 0 else { throw seq.malformed("2.c.weight", "is empty") }
+
+    let layers = scope["layers"]
+    var convolutions: [MBConv] = []
+    for i in 0..<max(layers[0]["blocks"].count(having: "conv1.c.weight"), 1) {
+      convolutions.append(try MBConv(layers[0]["blocks"][i], width: width))
+    }
+    self.convolutions = convolutions
+
+    var (stages, merges) = ([[TinyViTBlock]](), [PatchMerging]())
+    for i in 1...3 {
+      // The last merge keeps the grid: a stride no tensor tells.
+      let merge = try PatchMerging(layers[i - 1]["downsample"], inputs: width, stride: i < 3 ? 2 : 1)
+      merges.append(merge)
+      width = merge.outputs
+      let blocks = layers[i]["blocks"]
+      var stage: [TinyViTBlock] = []
+      for j in 0..<max(blocks.count(having: "attn.qkv.weight"), 1) {
+        stage.append(try TinyViTBlock(blocks[j], width: width))
+      }
+      stages.append(stage)
+    }
+    (self.stages, self.merges) = (stages, merges)
+    neck = try Neck(scope["neck"], inputs: width, outputs: outputs)
+  }
+
+  package func callAsFunction(_ input: Tensor) -> Tensor {
+    var x = stem[0](input)
+    x.gelu()
+    x = stem[1](x)
+    for block in convolutions { x = block(x) }
+    for (merge, stage) in zip(merges, stages) {
+      x = merge(x)
+      for block in stage { x = block(x) }
+    }
+    return neck(x)
+  }
+}
+
+/// An inverted bottleneck with a residual before its last GELU. Source: `tiny_vit_sam.py`, `MBConv`.
+struct MBConv: Sendable {
+  let expand: Conv2d
+  let depthwise: DepthwiseConv2d
+  let project: Conv2d
+
+  init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
+    expand = try Conv2d(scope["conv1"]["c"], batchNorm: scope["conv1"]["bn"], inputs: width, kernel: 1)
+    let hidden = expand.outputs
+    depthwise = try DepthwiseConv2d(
+      scope["conv2"]["c"], batchNorm: scope["conv2"]["bn"], channels: hidden, kernel: 3, padding: 1)
+    project = try Conv2d(
+      scope["conv3"]["c"], batchNorm: scope["conv3"]["bn"], inputs: hidden, outputs: width, kernel: 1)
+  }
+
+  /// `[H, W, C]` → `[H, W, C]`.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    var y = expand(x)
+    y.gelu()
+    y = depthwise(y)
+    y.gelu()
+    y = project(y)
+    y.add(x)
+    y.gelu()
+    return y
+  }
+}
+
+/// Widens the channels and, with stride 2, halves the grid. Source: `tiny_vit_sam.py`, `PatchMerging`.
+struct PatchMerging: Sendable {
+  let expand: Conv2d
+  let depthwise: DepthwiseConv2d
+  let project: Conv2d
+
+  var outputs: Int { project.outputs }
+
+  init(_ scope: WeightScope, inputs: Int, stride: Int) throws(CheckpointError) {
+    expand = try Conv2d(scope["conv1"]["c"], batchNorm: scope["conv1"]["bn"], inputs: inputs, kernel: 1)
+    let width = expand.outputs
+    guard width > 0 else { throw scope.malformed("conv1.c.weight", "is empty") }
+    depthwise = try DepthwiseConv2d(
+      scope["conv2"]["c"], batchNorm: scope["conv2"]["bn"], channels: width, kernel: 3, stride: stride, padding: 1)
+    project = try Conv2d(
+      scope["conv3"]["c"], batchNorm: scope["conv3"]["bn"], inputs: width, outputs: width, kernel: 1)
+  }
+
+  /// `[H, W, in]` → `[⌈H/stride⌉, ⌈W/stride⌉, out]`.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    var y = expand(x)
+    y.gelu()
+    y = depthwise(y)
+    y.gelu()
+    return project(y)
+  }
+}

@@ -1,0 +1,95 @@
+import Checkpoints
+import Layers
+import Tensors
+
+/// Window attention, a depthwise convolution that has no residual, and an MLP. Source: `tiny_vit_sam.py`, `TinyViTBlock`.
+struct TinyViTBlock: Sendable {
+  let attention: TinyViTAttention
+  let localConvolution: DepthwiseConv2d
+  /// `mlp.norm`, `mlp.fc1`, `mlp.fc2`
+  let norm: LayerNorm
+  let widen: Linear
+  let narrow: Linear
+
+  init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
+    attention = try TinyViTAttention(scope["attn"], width: width)
+    let local = scope["local_conv"]
+    localConvolution = try DepthwiseConv2d(
+      local["c"], batchNorm: local["bn"], channels: width, kernel: 3, padding: 1)
+    norm = try LayerNorm(scope["mlp"]["norm"], channels: width, epsilon: 1e-5)
+    widen = try Linear(scope["mlp"]["fc1"], inputs: width)
+    narrow = try Linear(scope["mlp"]["fc2"], inputs: widen.outputs, outputs: width)
+  }
+
+  /// `[H, W, C]` → `[H, W, C]`.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    var x = x
+    x.add(attention(x))
+    x = localConvolution(x)
+    var hidden = widen(norm(x))
+    hidden.gelu()
+    x.add(narrow(hidden))
+    return x
+  }
+}
+
+/// Attention inside windows with one learned bias a head for each |dy|, |dx|. Source: `tiny_vit_sam.py`, `Attention`.
+struct TinyViTAttention: Sendable {
+  let norm: LayerNorm
+  /// `qkv` is packed `[heads, (q, k, v), d]`; here taken apart. Weights `[C, C]`, biases `[C]`.
+  let weights: [Tensor]
+  let biases: [Tensor]
+  let output: Linear
+  /// `[heads, s², s²]`
+  let table: Tensor
+  let heads: Int
+  let window: Int
+
+  init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
+    norm = try LayerNorm(scope["norm"], channels: width, epsilon: 1e-5)
+    let stored = try scope.tensor("attention_biases", [-1, -1])
+    let (heads, offsets) = (stored.shape[0], stored.shape[1])
+    let side = Int(Double(offsets).squareRoot().rounded())
+    guard heads > 0, width % heads == 0, side > 0, side * side == offsets, side <= EncoderLimits.window / 2 else {
+      throw scope.malformed(
+        "attention_biases", "has shape \(stored.shape), not [heads, window²] with heads that divide \(width)")
+    }
+    (self.heads, window) = (heads, side)
+    let headWidth = width / heads
+    let qkv = try Linear(scope["qkv"], inputs: width, outputs: 3 * width)
+    let split = qkv.weight.reshaped([heads, 3, headWidth, width]).permuted([1, 0, 2, 3])
+    weights = (0..<3).map { split.row($0).reshaped([width, width]) }
+    let bias = (qkv.bias ?? Tensor([3 * width])).reshaped([heads, 3, headWidth]).permuted([1, 0, 2])
+    biases = (0..<3).map { bias.row($0).reshaped([width]) }
+    output = try Linear(scope["proj"], inputs: width, outputs: width)
+    table = Self.table(stored.values, heads: heads, side: side)
+  }
+
+  /// The bias of every pair of positions: entry |dy|·s + |dx| of the head's row.
+  private static func table(_ biases: [Float], heads: Int, side: Int) -> Tensor {
+    let count = side * side
+    return Tensor([heads, count, count]) { out in
+      for head in 0..<heads {
+        for i in 0..<count {
+          for j in 0..<count {
+            let (dy, dx) = (abs(i / side - j / side), abs(i % side - j % side))
+            out[(head * count + i) * count + j] = biases[head * count + dy * side + dx]
+          }
+        }
+      }
+    }
+  }
+
+  /// `[H, W, C]` → `[H, W, C]`. The normalisation comes after the zero padding, so that padded tokens are its bias.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
+    let windows = norm(x.windows(of: window))
+    let tokens = windows.reshaped([windows.shape[0], window * window, channels])
+    let mixed = Tensor.attention(
+      queries: tokens.linear(weights[0], bias: biases[0]), keys: tokens.linear(weights[1], bias: biases[1]),
+      values: tokens.linear(weights[2], bias: biases[2]), heads: heads,
+      scale: 1 / Float(channels / heads).squareRoot(), bias: .table(table))
+    return output(mixed).reshaped([windows.shape[0], window, window, channels])
+      .joiningWindows(height: height, width: width)
+  }
+}
