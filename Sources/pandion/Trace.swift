@@ -26,13 +26,20 @@ struct Trace: ParsableCommand {
     let image = try Image.load(path: image)
     let loader = ModelLoader()
     let segmenter = try loader.segmenter(models.segmenter)
-    let (arrays, masks) = try segmenter.trace(image, try prompts.prompt(), multimask: !singleMask)
-    var all = arrays
-    if !segmentOnly, let mask = masks.first {
+    var all = try segmenter.trace(image, try prompts.prompt(), multimask: !singleMask)
+    if !segmentOnly, let mask = Self.firstMask(all, image) {
       let labeler = try loader.labeler(models.labeler, visionTower: models.visionTower)
-      all += try labeler.trace(image, masks: [mask], style: style, maxTokens: maxTokens)
+      all += try labeler.trace(image, masks: [mask], question: Question(style), maxTokens: maxTokens)
     }
     try writeSafetensors(all, to: out)
     for (name, array) in all { Standard.error("\(name) \(array.shape)") }
   }
+
+  /// The first of `sam.masks`: what the labeler is asked about.
+  private static func firstMask(_ arrays: [(name: String, array: NamedArray)], _ image: Image) -> BitMask? {
+    guard case .uint8(_, let bits) = arrays.first(where: { $0.name == "sam.masks" })?.array else { return nil }
+    return BitMask(width: image.width, height: image.height, bits: Array(bits.prefix(image.width * image.height)))
+  }
 }
+
+extension LabelStyle: ExpressibleByArgument {}
