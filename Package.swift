@@ -34,18 +34,26 @@ let package = Package(
     room("Imaging", ["CImageCodecs", "Masks"]),
     room("SegmentAnything", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
     room("Osprey", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
-    room("Daemon", ["SegmentAnything", "Osprey", "Imaging", "Masks", "Checkpoints"]),
+    // Found without pkg-config: Debian's libzmq.pc carries flags that SwiftPM warns about.
+    .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+    room("ZeroMQ", ["CZeroMQ"]),
+    room("Wire", ["Masks"]),
+    room("Daemon", ["SegmentAnything", "Osprey", "ZeroMQ", "Wire", "Imaging", "Masks", "Tensors", "Checkpoints"]),
     .executableTarget(
       name: "pandion",
-      dependencies: ["Daemon", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "Daemon", "CKernels", "COpenBLAS", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: strict),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
     tests(
       of: "SegmentAnything", ["SegmentAnything", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
+    tests(of: "Osprey", ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
     tests(of: "Masks", ["Masks"], fixtures: true),
     tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
-    tests(of: "Osprey", ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
+    tests(of: "ZeroMQ", ["ZeroMQ"]),
+    tests(of: "Wire", ["Wire", "Masks"]),
   ]
 )

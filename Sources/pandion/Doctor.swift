@@ -6,14 +6,17 @@ import Foundation
 import Imaging
 import Masks
 import Tensors
+import Wire
 
 /// `pandion doctor`: whether everything that pandion needs is here and works.
 struct Doctor: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Check this machine: libraries, kernels, models, a click.")
 
   @Flag(help: "Print JSON.") var json = false
+  @Option(help: ArgumentHelp("Ask a running daemon instead.", valueName: "ENDPOINT")) var connect: String?
 
   func run() throws {
+    if let connect { return try ask(connect) }
     var checks: [Check] = []
     checks.append(Check(name: "kernels", ok: true, detail: String(cString: ck_best().pointee.name)))
     checks.append(
@@ -52,6 +55,16 @@ struct Doctor: ParsableCommand {
       }
     }
     if checks.contains(where: { !$0.ok }) { throw ExitCode(1) }
+  }
+
+  /// Says who answers at an endpoint.
+  private func ask(_ endpoint: String) throws {
+    let reply = try Client(endpoint: endpoint, timeout: 5000).call(Request(.hello, id: "doctor"))
+    if let error = reply.error { throw CommandError.refused(error.message) }
+    if json { return Standard.output(String(decoding: reply.header.serialized(), as: UTF8.self)) }
+    let models = (reply.header["models"]?.array ?? []).compactMap { $0["name"]?.string }
+    let version = reply.header["version"]?.string ?? "of an unknown version"
+    Standard.output("ok   pandion \(version) answers at \(endpoint) with \(models.joined(separator: ", "))")
   }
 
   private struct Check: Encodable {

@@ -6,7 +6,8 @@ import Foundation
 /// `pandion models list|fetch|verify|inspect`.
 struct Models: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "What models there are, and what is in their files.", subcommands: [List.self, Inspect.self])
+    abstract: "What models there are, and what is in their files.",
+    subcommands: [List.self, Fetch.self, Verify.self, Inspect.self])
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The models under Models/.")
@@ -32,6 +33,46 @@ struct Models: ParsableCommand {
         Standard.output("\(name) \(String(format: "%8.1f", Double(size) / 1e6)) MB  \(state)")
       }
       if models.isEmpty { Standard.error("no Models/ folder was found; set PANDION_MODELS") }
+    }
+  }
+
+  struct Fetch: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Bring a published model's files and check them; an interrupted transfer goes on where it stopped.")
+
+    @Argument(help: "The model's name.") var model: String
+
+    func run() throws {
+      let found = try ModelCatalog().find(model)
+      let bars = ProgressBars()
+      try ModelFetcher(found).fetch { file, done, total in bars.update(file, done, total) }
+      Standard.output("\(model) is complete in \(found.folder)")
+    }
+  }
+
+  struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Compare a model's files with its manifest, by SHA-256.")
+
+    @Argument(help: "The models' names; all unless given.") var models: [String] = []
+
+    func run() throws {
+      let catalog = ModelCatalog()
+      var bad = false
+      for name in models.isEmpty ? catalog.names : models {
+        let found = try catalog.find(name)
+        for file in found.manifest.files {
+          guard FileManager.default.fileExists(atPath: found.path(file.path)) else {
+            // A published model that was never fetched is no fault, unless it was asked for by name.
+            if !models.isEmpty { bad = true }
+            Standard.output("absent  \(name)/\(file.path)")
+            continue
+          }
+          let good = try FileDigest.sha256(path: found.path(file.path)) == file.sha256
+          bad = bad || !good
+          Standard.output("\(good ? "ok     " : "WRONG  ") \(name)/\(file.path)")
+        }
+      }
+      if bad { throw ExitCode(1) }
     }
   }
 

@@ -1,0 +1,32 @@
+/// How a daemon is set up; a YAML file and arguments change the defaults.
+public struct Configuration: Sendable, Equatable {
+  /// Where requests come in. `nil` in `endpoints` of `defaults` means the runtime folder's socket.
+  public var endpoints: [String]
+  /// Where control comes in, so that it never waits behind work.
+  public var controlEndpoints: [String]
+  /// How many requests may be accepted and not answered; more get `busy`.
+  public var queue = 64
+  /// The blobs of accepted requests together, in bytes; more get `busy`.
+  public var queueBytes = 1 << 30
+  /// How long a client that was told `busy` should wait, in milliseconds for each request before it.
+  public var retryMillisecondsPerRequest = 50
+  /// Answers that are kept for repeated ids, in number and in bytes.
+  public var rememberedAnswers = 256
+  public var rememberedBytes = 64 << 20
+  /// How long the end waits for replies to leave, in milliseconds.
+  public var linger = 2000
+
+  public init(endpoints: [String], controlEndpoints: [String] = []) {
+    (self.endpoints, self.controlEndpoints) = (endpoints, controlEndpoints)
+  }
+
+  public static let tcpEndpoint = "tcp://127.0.0.1:5560"
+
+  /// The endpoints of DESIGN §3: the sockets in the runtime folder, which is made if need be, and TCP on loopback.
+  public static func standard() throws(DaemonError) -> Configuration {
+    let folder = try RuntimeFolder.make()
+    // TCP first: it cannot be taken twice, whereas a socket file of a running daemon would be replaced.
+    return Configuration(
+      endpoints: [tcpEndpoint, "ipc://\(folder)/pandion.sock"], controlEndpoints: ["ipc://\(folder)/control.sock"])
+  }
+}

@@ -1,0 +1,25 @@
+import ZeroMQ
+
+/// What can keep a daemon from starting, or a client from getting an answer.
+public enum DaemonError: Error, Equatable, Sendable {
+  case socket(ZeroMQError)
+  /// The folder for the sockets cannot be had, or is not safe to use.
+  case runtimeFolder(path: String, reason: String)
+  /// What came back is no reply.
+  case badReply(endpoint: String, reason: String)
+}
+
+extension DaemonError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .socket(let error): error.description
+    case .runtimeFolder(let path, let reason): "cannot use \(path) for sockets: \(reason)"
+    case .badReply(let endpoint, let reason): "\(endpoint) sent no reply of a pandion daemon: \(reason)"
+    }
+  }
+}
+
+/// Runs `body`, passing a socket's error on as this room's.
+func sockets<R: ~Copyable>(_ body: () throws(ZeroMQError) -> R) throws(DaemonError) -> R {
+  do { return try body() } catch { throw .socket(error) }
+}

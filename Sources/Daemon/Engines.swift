@@ -1,0 +1,135 @@
+import Imaging
+import Masks
+import Wire
+
+/// What a model remembers of a picture, with the memory it takes.
+public protocol Held: Sendable {
+  /// In bytes.
+  var byteCount: Int { get }
+}
+
+/// A model in this process, as `models` tells about it.
+public struct ModelDescription: Sendable, Equatable {
+  public var name: String
+  /// `segmenter` or `labeler`.
+  public var role: String
+  public var architecture: String
+  /// Files and their sha256 in hexadecimal, where they are known.
+  public var files: [(path: String, sha256: String)] = []
+
+  public init(name: String, role: String, architecture: String, files: [(path: String, sha256: String)] = []) {
+    (self.name, self.role, self.architecture, self.files) = (name, role, architecture, files)
+  }
+
+  var json: JSONValue {
+    JSONValue(entries: [
+      ("name", .string(name)), ("role", .string(role)), ("architecture", .string(architecture)),
+      (
+        "files",
+        .array(files.map { JSONValue(entries: [("path", .string($0.path)), ("sha256", .string($0.sha256))]) })
+      ),
+    ])
+  }
+
+  public static func == (a: ModelDescription, b: ModelDescription) -> Bool { a.json == b.json }
+}
+
+/// The model of stage "segment". Called from one thread at a time by the daemon.
+///
+/// What it throws reaches the client: a `WireError` as it is, anything else as `internal`.
+public protocol SegmentEngine: Sendable {
+  var model: ModelDescription { get }
+
+  /// Looks at a picture, once for all prompts on it.
+  func embed(_ image: Image) throws -> any Held
+
+  /// The masks of each prompt: three with `multimask`, else one.
+  ///
+  /// - Parameters:
+  ///   - withLogits: whether the masks carry their low-resolution logits.
+  ///   - isCancelled: asked between prompts; true makes it throw `cancelled`.
+  func predict(
+    _ embedding: any Held, _ prompts: [Prompt], multimask: Bool, withLogits: Bool, isCancelled: () -> Bool
+  ) throws -> [[FoundMask]]
+
+  /// Masks of everything in a picture.
+  func automatic(
+    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+  ) throws -> [FoundMask]
+}
+
+/// A mask that a segmenter found.
+public struct FoundMask: Sendable, Equatable {
+  public var mask: RunLengthEncoding
+  public var predictedIoU: Float?
+  public var stabilityScore: Float?
+  /// The points that an automatic mask was found from.
+  public var pointCoords: [Point<SourceFrame>]?
+  /// The crop that an automatic mask was found in: x, y, width, height.
+  public var cropBox: [Int]?
+  public var logits: Logits?
+
+  /// Logits on the model's low-resolution grid, `[height, width]`, in the padded frame.
+  public struct Logits: Sendable, Equatable {
+    public var height: Int
+    public var width: Int
+    public var values: [Float]
+    public init(height: Int, width: Int, values: [Float]) {
+      (self.height, self.width, self.values) = (height, width, values)
+    }
+  }
+
+  public init(mask: RunLengthEncoding, predictedIoU: Float? = nil, stabilityScore: Float? = nil) {
+    (self.mask, self.predictedIoU, self.stabilityScore) = (mask, predictedIoU, stabilityScore)
+  }
+}
+
+/// The model of stages "extract" and "language". Called from one thread at a time by each of them.
+public protocol LabelEngine: Sendable {
+  var model: ModelDescription { get }
+
+  /// Stage "extract": the picture's features.
+  func look(_ image: Image) throws -> any Held
+
+  /// Stage "language": what every question about the picture shares, run through the language model once.
+  func read(_ features: any Held) throws -> any Held
+
+  /// Words for each mask, in their order.
+  ///
+  /// - Parameters:
+  ///   - seen: what `read` gave.
+  ///   - masks: of the picture's size, none of them empty.
+  func words(
+    _ seen: any Held, _ masks: [BitMask], _ wish: WordsWish, isCancelled: () -> Bool
+  ) throws -> [Words]
+}
+
+/// What kind of words are wanted.
+public struct WordsWish: Sendable, Equatable {
+  public var style: LabelStyle
+  public var question: String?
+  public var vocabulary: [String]?
+  public var maxTokens: Int?
+
+  public init(style: LabelStyle, question: String? = nil, vocabulary: [String]? = nil, maxTokens: Int? = nil) {
+    (self.style, self.question, self.vocabulary, self.maxTokens) = (style, question, vocabulary, maxTokens)
+  }
+}
+
+/// What a labeler says about one mask.
+public struct Words: Sendable {
+  public var label: String
+  public var description: String?
+  /// How sure the model was of its words, 0…1.
+  public var score: Float?
+  public var alternatives: [(label: String, score: Float)] = []
+  public var evidence: JSONValue?
+
+  public init(
+    label: String, description: String? = nil, score: Float? = nil, alternatives: [(label: String, score: Float)] = [],
+    evidence: JSONValue? = nil
+  ) {
+    (self.label, self.description, self.score) = (label, description, score)
+    (self.alternatives, self.evidence) = (alternatives, evidence)
+  }
+}

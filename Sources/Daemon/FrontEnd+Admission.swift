@@ -1,0 +1,119 @@
+import Wire
+import ZeroMQ
+
+extension FrontEnd {
+  enum Admission {
+    /// It waits for a stage.
+    case accepted
+    case answered(Reply)
+    /// The answer that the same request got before.
+    case repeated([[UInt8]])
+  }
+
+  /// Reads a message and decides what becomes of it.
+  func admit(_ incoming: Incoming, isControl: Bool) -> Admission {
+    let request: Request
+    do throws(RefusedRequest) {
+      request = try Request(header: incoming.header, blobs: incoming.sentBlobs, limits: pipeline.limits)
+    } catch {
+      metrics.count(request: error.op.map { RequestNames.known.contains($0) ? $0 : "unknown" } ?? "unreadable")
+      return .answered(Reply(error))
+    }
+    metrics.count(request: request.operation.name)
+    if let error = checkSize(incoming) { return .answered(Reply(to: request, error)) }
+    guard let stage = pipeline.first(request) else { return .answered(answerNow(request, isControl: isControl)) }
+    if isControl {
+      let message = "op '\(request.operation.name)' is work: it goes to the data endpoint, not to control"
+      return .answered(Reply(to: request, WireError(.badRequest, message)))
+    }
+
+    let key = request.id.map { AnswerCache.Key(client: incoming.client, id: $0) }
+    if let key {
+      if let frames = answers[key] {
+        metrics.repeated += 1
+        return .repeated(frames)
+      }
+      if let ticket = running[key], var pending = active[ticket], pending.envelopes.count < 16 {
+        pending.envelopes.append(incoming.envelope)
+        active[ticket] = pending
+        metrics.repeated += 1
+        return .accepted
+      }
+    }
+    if isDraining {
+      return .answered(
+        Reply(to: request, WireError(.shuttingDown, "the daemon is stopping", retryAfterMilliseconds: 1000)))
+    }
+    let bytes = incoming.blobs.reduce(incoming.header.count) { $0 + $1.count }
+    guard active.count < configuration.queue, activeBytes + bytes <= configuration.queueBytes else {
+      let wait = max(1, active.count) * configuration.retryMillisecondsPerRequest
+      let message = "\(active.count) requests wait already, of at most \(configuration.queue)"
+      return .answered(Reply(to: request, WireError(.busy, message, retryAfterMilliseconds: wait)))
+    }
+    return accept(request, incoming, bytes, key, stage)
+  }
+
+  private func accept(
+    _ request: Request, _ incoming: Incoming, _ bytes: Int, _ key: AnswerCache.Key?, _ stage: Pipeline.Stage
+  ) -> Admission {
+    let job = Job(request, blobs: incoming.blobs)
+    let ticket = jobs.add(job)
+    active[ticket] = Pending(job: job, bytes: bytes, key: key, envelopes: [incoming.envelope])
+    activeBytes += bytes
+    if let key { running[key] = ticket }
+    do throws(ZeroMQError) {
+      guard let queue = stages.first(where: { $0.stage == stage }) else { return .accepted }
+      try queue.add(ticket, priority: request.priority)
+      return .accepted
+    } catch {
+      active[ticket] = nil
+      jobs.remove(ticket)
+      activeBytes -= bytes
+      if let key { running[key] = nil }
+      return .answered(Reply(to: request, WireError(.internal, "stage '\(stage.rawValue)' takes no work: \(error)")))
+    }
+  }
+
+  private func checkSize(_ incoming: Incoming) -> WireError? {
+    let limits = pipeline.limits
+    if incoming.sentBlobs > limits.blobs {
+      return WireError(.tooLarge, "the message has \(incoming.sentBlobs) blobs; at most \(limits.blobs) are read")
+    }
+    let bytes = incoming.blobs.reduce(incoming.droppedBytes) { $0 + $1.count }
+    guard bytes > limits.blobBytes || incoming.droppedBytes > 0 else { return nil }
+    return WireError(.tooLarge, "the blobs have \(bytes) bytes together; at most \(limits.blobBytes) are read")
+  }
+
+  /// Answers what needs no stage.
+  private func answerNow(_ request: Request, isControl: Bool) -> Reply {
+    switch request.operation {
+    case .health:
+      return Reply(to: request, [("status", .string(isDraining ? "draining" : "ok"))])
+    case .stats:
+      let usage = pipeline.pictures.usage
+      let queues = stages.map { ($0.stage.rawValue, JSONValue?.some(.integer($0.count))) }
+      return Reply(
+        to: request,
+        metrics.fields + [
+          ("active", .integer(active.count)), ("active_bytes", .integer(activeBytes)),
+          ("stages", JSONValue(entries: queues)),
+          ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
+        ])
+    case .cancel(let target) where isControl:
+      let found = active.values.filter { $0.job.request.id == target }
+      for pending in found { pending.job.cancel() }
+      return Reply(to: request, [("cancelled", .integer(found.count))])
+    case .drain where isControl:
+      drain()
+      return Reply(to: request, [("status", .string("draining")), ("active", .integer(active.count))])
+    default: return pipeline.immediate(request)
+    }
+  }
+}
+
+/// The operations that are counted by name; anything else a client writes is not.
+private enum RequestNames {
+  static let known: Set<String> = [
+    "hello", "put_image", "segment", "auto", "label", "models", "cancel", "health", "stats", "drain",
+  ]
+}

@@ -1,0 +1,41 @@
+import Masks
+import Synchronization
+import Wire
+
+/// One request on its way through the stages. One thread has it at a time; only the cancellation comes from elsewhere.
+final class Job: @unchecked Sendable {
+  let request: Request
+  var blobs: [[UInt8]]
+  let arrived: ContinuousClock.Instant
+  private let cancelled = Atomic<Bool>(false)
+
+  var picture: Picture?
+  var regions: [Region] = []
+  var reply: Reply?
+
+  init(_ request: Request, blobs: [[UInt8]], arrived: ContinuousClock.Instant = .now) {
+    (self.request, self.blobs, self.arrived) = (request, blobs, arrived)
+  }
+
+  var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+  func cancel() { cancelled.store(true, ordering: .relaxed) }
+
+  /// Refuses to go on with what nobody waits for any more.
+  func checkWanted(now: ContinuousClock.Instant = .now) throws(WireError) {
+    if isCancelled { throw WireError(.cancelled, "the request was cancelled") }
+    guard let deadline = request.deadlineMilliseconds, now - arrived >= .milliseconds(deadline) else { return }
+    throw WireError(.deadline, "deadline_ms was \(deadline); it passed before the work could start")
+  }
+}
+
+/// A mask on its way to words.
+struct Region {
+  var found: FoundMask
+  /// The index of the prompt that it answers.
+  var prompt: Int?
+  /// Fields of a mask that the client brought.
+  var kept: [GivenMask.KeptKey: JSONValue] = [:]
+  var words: Words?
+
+  init(_ found: FoundMask, prompt: Int? = nil) { (self.found, self.prompt) = (found, prompt) }
+}

@@ -1,0 +1,25 @@
+import Foundation
+
+extension ModelLoader {
+  /// A segmenter as the stages want it, described by its name and its files' digests where a manifest gives them.
+  public func segmentEngine(_ specification: String? = nil) throws -> SegmentAnythingEngine {
+    let model = try segmenter(specification)
+    let (name, manifest) = try describe(specification)
+    let files = manifest?.files.filter { $0.path == manifest?.segmenter?.file } ?? []
+    return SegmentAnythingEngine(model, name: name, files: files.map { ($0.path, $0.sha256) })
+  }
+
+  /// A labeler likewise.
+  public func labelEngine(_ specification: String? = nil, visionTower: String? = nil) throws -> OspreyEngine {
+    let model = try labeler(specification, visionTower: visionTower)
+    let (name, manifest) = try describe(specification)
+    let files = manifest?.files.filter { $0.path != manifest?.segmenter?.file } ?? []
+    return OspreyEngine(model, name: name, files: files.map { ($0.path, $0.sha256) })
+  }
+
+  private func describe(_ specification: String?) throws(ModelError) -> (name: String, manifest: ModelManifest?) {
+    let specification = specification ?? ModelCatalog.defaultName
+    guard !Self.isPath(specification) else { return (URL(fileURLWithPath: specification).lastPathComponent, nil) }
+    return (specification, try catalog.find(specification).manifest)
+  }
+}

@@ -1,0 +1,100 @@
+import Imaging
+import Masks
+import Wire
+
+extension Pipeline {
+  func imageJSON(_ picture: Picture) -> JSONValue {
+    JSONValue(entries: [
+      ("handle", .string(picture.handle)), ("width", .integer(picture.image.width)),
+      ("height", .integer(picture.image.height)),
+    ])
+  }
+
+  /// The masks of a job in the encoding asked for, those of all prompts in one list.
+  func masksReply(_ job: Job, _ encoding: MaskEncoding) throws -> Reply {
+    guard let picture = job.picture else { throw WireError(.internal, "masks without a picture") }
+    var blobs: [[UInt8]] = []
+    var masks: [ReplyMask] = []
+    let parents = containingMasks(job.regions.map(\.found.mask))
+    for (id, region) in job.regions.enumerated() {
+      var mask = ReplyMask(id: id, area: region.found.mask.area, bbox: region.found.mask.samBox)
+      mask.prompt = region.prompt
+      mask.parent = parents[id]
+      mask.segmentation = try segmentation(region.found.mask, encoding, &blobs)
+      if encoding == .labelMap { mask.value = id + 1 }
+      mask.predictedIoU = region.found.predictedIoU.map { JSONValue($0) } ?? region.kept[.predictedIoU]
+      mask.stabilityScore = region.found.stabilityScore.map { JSONValue($0) } ?? region.kept[.stabilityScore]
+      mask.pointCoords =
+        region.found.pointCoords.map { .array($0.map { .array([JSONValue($0.x), JSONValue($0.y)]) }) }
+        ?? region.kept[.pointCoords]
+      mask.cropBox = region.found.cropBox.map { .array($0.map { .integer($0) }) } ?? region.kept[.cropBox]
+      if let words = region.words {
+        mask.label = words.label
+        mask.description = words.description
+        mask.score = words.score
+        mask.alternatives = words.alternatives
+        mask.evidence = words.evidence
+      }
+      if let logits = region.found.logits {
+        mask.logits = JSONValue(entries: [
+          ("blob", .integer(blobs.count)), ("dtype", .string("float32")),
+          ("shape", .array([.integer(logits.height), .integer(logits.width)])),
+        ])
+        blobs.append(littleEndian(logits.values.map(\.bitPattern)))
+      }
+      masks.append(mask)
+    }
+    var fields: [(String, JSONValue?)] = [
+      ("masks", .array(masks.map(\.json))), ("image", imageJSON(picture)),
+    ]
+    if encoding == .labelMap {
+      guard job.regions.count < Int(UInt16.max) else {
+        throw WireError(.tooLarge, "masks: a label_map holds 65,534 masks, not \(job.regions.count)")
+      }
+      let map = paint(job.regions.map(\.found.mask), width: picture.image.width, height: picture.image.height)
+      let size = JSONValue.array([.integer(picture.image.height), .integer(picture.image.width)])
+      fields.append(
+        (
+          "label_map",
+          JSONValue(entries: [("blob", .integer(blobs.count)), ("dtype", .string("uint16")), ("size", size)])
+        ))
+      blobs.append(littleEndian(map))
+    }
+    return Reply(to: job.request, fields, blobs: blobs)
+  }
+
+  private func segmentation(
+    _ mask: RunLengthEncoding, _ encoding: MaskEncoding, _ blobs: inout [[UInt8]]
+  ) throws -> JSONValue? {
+    let size = ("size", JSONValue.array([.integer(mask.height), .integer(mask.width)]))
+    switch encoding {
+    case .none, .labelMap: return nil
+    case .cocoRLE: return JSONValue(entries: [size, ("counts", .string(mask.compressed))])
+    case .cocoRLERaw:
+      return JSONValue(entries: [size, ("counts", .array(mask.counts.map { .integer($0) }))])
+    case .polygon:
+      return .array(mask.bitMask().polygons().map { .array($0.map { JSONValue($0) }) })
+    case .png:
+      blobs.append(try mask.bitMask().encodedPNG())
+      return JSONValue(entries: [size, ("blob", .integer(blobs.count - 1)), ("encoding", .string("png"))])
+    }
+  }
+}
+
+/// Integers as little-endian bytes.
+private func littleEndian(_ values: [some FixedWidthInteger]) -> [UInt8] {
+  values.map(\.littleEndian).withUnsafeBytes { Array($0) }
+}
+
+/// For each pixel 1 + the index of the smallest mask over it, or 0, as `labelMap` in Masks, but with one decoded mask in
+/// memory at a time.
+func paint(_ masks: [RunLengthEncoding], width: Int, height: Int) -> [UInt16] {
+  var labels = [UInt16](repeating: 0, count: width * height)
+  let areas = masks.map(\.area)
+  for index in masks.indices.sorted(by: { areas[$0] == areas[$1] ? $0 > $1 : areas[$0] > areas[$1] }) {
+    let label = UInt16(index + 1)
+    let bits = masks[index].bitMask().bits
+    for (pixel, bit) in bits.enumerated() where bit != 0 { labels[pixel] = label }
+  }
+  return labels
+}

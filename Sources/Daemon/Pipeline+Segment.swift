@@ -1,0 +1,190 @@
+import Imaging
+import Masks
+import Wire
+
+extension Pipeline {
+  /// Stage "segment": the picture, and its masks.
+  func segment(_ job: Job) throws {
+    guard let reference = job.request.operation.image else { return }
+    // What is wrong with the models is told before anything is decoded.
+    let needed = try needs(job.request)
+    let picture = try picture(reference, job.blobs)
+    job.picture = picture
+    var prompts: [Prompt] = []
+    if case .segment(let request) = job.request.operation {
+      prompts = try self.prompts(request.prompts, picture, job.blobs)
+    } else if case .label(let request) = job.request.operation, case .prompts(let given, _) = request.regions {
+      prompts = try self.prompts(given, picture, job.blobs)
+    }
+    job.blobs = []
+
+    if let segmenter = needed {
+      let embedding = try picture.remember(.embedding) { try segmenter.embed(picture.image) }
+      pictures.trim()
+      let isCancelled = { job.isCancelled }
+      switch job.request.operation {
+      case .segment(let request):
+        job.regions = try predict(
+          segmenter, embedding, prompts, multimask: request.multimask, withLogits: request.logits, isCancelled)
+      case .auto(let request):
+        job.regions = try automatic(segmenter, picture, embedding, request.parameters, isCancelled)
+      case .label(let request):
+        switch request.regions {
+        case .prompts(_, let multimask):
+          job.regions = try predict(
+            segmenter, embedding, prompts, multimask: multimask, withLogits: false, isCancelled)
+        case .auto(let parameters):
+          job.regions = try automatic(segmenter, picture, embedding, parameters, isCancelled)
+        case .masks: break
+        }
+      default: break
+      }
+    }
+    if case .label(let request) = job.request.operation {
+      if case .masks(let masks) = request.regions { job.regions = try regions(masks, picture) }
+      // Nothing to find words for.
+      if job.regions.isEmpty { job.reply = try masksReply(job, request.masks) }
+      return
+    }
+    job.reply =
+      switch job.request.operation {
+      case .segment(let request): try masksReply(job, request.masks)
+      case .auto(let request): try masksReply(job, request.masks)
+      default: Reply(to: job.request, [("image", imageJSON(picture))])
+      }
+  }
+
+  /// The segmenter that a request needs, or none, and whether a labeler is here where one is needed.
+  private func needs(_ request: Request) throws(WireError) -> (any SegmentEngine)? {
+    var needsSegmenter = true
+    if case .label(let label) = request.operation {
+      guard labeler != nil else {
+        throw WireError(.modelUnavailable, "op 'label' needs a labeler, and none is loaded")
+      }
+      if case .masks = label.regions { needsSegmenter = false }
+    }
+    if case .putImage = request.operation { return segmenter }
+    guard needsSegmenter else { return nil }
+    guard let segmenter else {
+      throw WireError(.modelUnavailable, "op '\(request.operation.name)' needs a segmenter, and none is loaded")
+    }
+    return segmenter
+  }
+
+  private func picture(_ reference: ImageReference, _ blobs: [[UInt8]]) throws -> Picture {
+    switch reference {
+    case .handle(let handle):
+      guard let picture = pictures.find(handle) else {
+        throw WireError(.noImage, "image.handle '\(handle)' is not held (any more): send the picture itself")
+      }
+      return picture
+    case .blob(let index, let encoding, let raw):
+      guard blobs.indices.contains(index) else {
+        throw WireError(.badRequest, "image.blob is \(index) but the message has \(blobs.count) blobs")
+      }
+      guard let raw, let rawEncoding = RawEncoding(rawValue: encoding.rawValue) else {
+        return pictures.add(try Image.decode(blobs[index], limits: decodeLimits))
+      }
+      return pictures.add(
+        try Image(raw: blobs[index], encoding: rawEncoding, width: raw.width, height: raw.height, step: raw.step))
+    }
+  }
+
+  private func prompts(_ given: [WirePrompt], _ picture: Picture, _ blobs: [[UInt8]]) throws(WireError) -> [Prompt] {
+    let (width, height) = (picture.image.width, picture.image.height)
+    var prompts: [Prompt] = []
+    for (index, prompt) in given.enumerated() {
+      for (number, point) in prompt.points.enumerated() {
+        guard point.x >= 0, point.y >= 0, point.x < Float(width), point.y < Float(height) else {
+          throw WireError(
+            .badRequest,
+            "prompts[\(index)].points[\(number)] is [\(point.x), \(point.y)], outside the picture of \(width)×\(height) pixels"
+          )
+        }
+      }
+      if let box = prompt.box {
+        guard box.x0 >= 0, box.y0 >= 0, box.x1 <= Float(width), box.y1 <= Float(height) else {
+          throw WireError(
+            .badRequest,
+            "prompts[\(index)].box is [\(box.x0), \(box.y0), \(box.x1), \(box.y1)], which reaches outside the picture of \(width)×\(height) pixels"
+          )
+        }
+      }
+      prompts.append(
+        Prompt(
+          points: prompt.points, pointLabels: prompt.pointLabels, box: prompt.box,
+          maskInput: try prompt.maskInputBlob.map { blob throws(WireError) in
+            try Self.floats(blobs, blob, "prompts[\(index)].mask_input")
+          }))
+    }
+    return prompts
+  }
+
+  /// A blob of little-endian float32 numbers.
+  private static func floats(_ blobs: [[UInt8]], _ index: Int, _ name: String) throws(WireError) -> [Float] {
+    guard blobs.indices.contains(index), blobs[index].count % 4 == 0, blobs[index].count <= 1 << 24 else {
+      throw WireError(.badRequest, "\(name).blob is \(index), which is no list of float32 logits")
+    }
+    let values = blobs[index].withUnsafeBytes { bytes in
+      (0..<bytes.count / 4).map {
+        Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
+      }
+    }
+    if let bad = values.firstIndex(where: { !$0.isFinite }) {
+      throw WireError(.badRequest, "\(name)[\(bad)] is \(values[bad]); it is to be a finite number")
+    }
+    return values
+  }
+
+  private func predict(
+    _ segmenter: any SegmentEngine, _ embedding: any Held, _ prompts: [Prompt], multimask: Bool, withLogits: Bool,
+    _ isCancelled: () -> Bool
+  ) throws -> [Region] {
+    let found = try segmenter.predict(
+      embedding, prompts, multimask: multimask, withLogits: withLogits, isCancelled: isCancelled)
+    return found.enumerated().flatMap { prompt, masks in masks.map { Region($0, prompt: prompt) } }
+  }
+
+  private func automatic(
+    _ segmenter: any SegmentEngine, _ picture: Picture, _ embedding: any Held, _ parameters: AutomaticParameters,
+    _ isCancelled: () -> Bool
+  ) throws -> [Region] {
+    var found = try segmenter.automatic(picture.image, embedding, parameters, isCancelled: isCancelled)
+    if let most = parameters.maxMasks, found.count > most {
+      // The best by predicted IoU, in the order in which they came.
+      let order = found.indices.sorted { a, b in
+        let (first, second) = (found[a].predictedIoU ?? 0, found[b].predictedIoU ?? 0)
+        return first == second ? a < b : first > second
+      }
+      found = order.prefix(most).sorted().map { found[$0] }
+    }
+    return found.map { Region($0) }
+  }
+
+  /// The masks that a client brought, checked against the picture.
+  private func regions(_ masks: [GivenMask], _ picture: Picture) throws(WireError) -> [Region] {
+    var regions: [Region] = []
+    for (index, given) in masks.enumerated() {
+      guard given.width == picture.image.width, given.height == picture.image.height else {
+        throw WireError(
+          .badRequest,
+          "masks[\(index)].segmentation.size is [\(given.height), \(given.width)], but the picture's [h, w] is [\(picture.image.height), \(picture.image.width)]"
+        )
+      }
+      do throws(MaskError) {
+        let mask =
+          switch given.counts {
+          case .compressed(let text):
+            try RunLengthEncoding(height: given.height, width: given.width, compressed: text)
+          case .raw(let counts): try RunLengthEncoding(height: given.height, width: given.width, counts: counts)
+          }
+        var region = Region(FoundMask(mask: mask))
+        region.kept = given.kept
+        regions.append(region)
+      } catch {
+        throw WireError(.badRequest, "masks[\(index)].segmentation.counts: \(error)")
+      }
+    }
+    return regions
+  }
+}

@@ -1,0 +1,106 @@
+import Imaging
+import Masks
+import Wire
+
+/// The three stages that a request goes through: the one way to an answer, for the daemon, whose threads run a stage
+/// each, and for the command line, which runs one after the other.
+public final class Pipeline: Sendable {
+  public enum Stage: String, Sendable, CaseIterable { case segment, extract, language }
+
+  public let segmenter: (any SegmentEngine)?
+  public let labeler: (any LabelEngine)?
+  public let pictures: PictureStore
+  public let limits: WireLimits
+  public let decodeLimits: DecodeLimits
+  /// The program's version, for `hello`.
+  public let version: String
+
+  /// - Parameters:
+  ///   - segmenter: without one, requests that need it get `model_unavailable`.
+  ///   - labeler: likewise.
+  public init(
+    segmenter: (any SegmentEngine)?, labeler: (any LabelEngine)?, version: String = "0",
+    pictures: PictureStore = .init(),
+    limits: WireLimits = .init(), decodeLimits: DecodeLimits = .default
+  ) {
+    (self.segmenter, self.labeler, self.version) = (segmenter, labeler, version)
+    (self.pictures, self.limits, self.decodeLimits) = (pictures, limits, decodeLimits)
+  }
+
+  /// Answers a request here and now; an error is an answer too.
+  public func run(_ request: Request, blobs: [[UInt8]] = []) -> Reply {
+    let job = Job(request, blobs: blobs)
+    var stage = first(request)
+    while let current = stage {
+      run(current, job)
+      stage = next(current, job)
+    }
+    return job.reply ?? immediate(request)
+  }
+
+  /// The stage that a request begins with; none for those that need no work.
+  func first(_ request: Request) -> Stage? {
+    switch request.operation {
+    case .putImage, .segment, .auto, .label: .segment
+    case .hello, .models, .cancel, .health, .stats, .drain: nil
+    }
+  }
+
+  /// The stage after this one; none once there is a reply.
+  func next(_ stage: Stage, _ job: Job) -> Stage? {
+    if job.reply != nil { return nil }
+    return switch stage {
+    case .segment: .extract
+    case .extract: .language
+    case .language: nil
+    }
+  }
+
+  /// Runs one stage; the job has a reply when it was the last, or when it failed.
+  func run(_ stage: Stage, _ job: Job) {
+    do {
+      try job.checkWanted()
+      switch stage {
+      case .segment: try segment(job)
+      case .extract: try extract(job)
+      case .language: try language(job)
+      }
+    } catch {
+      job.reply = Reply(to: job.request, Self.explain(error))
+    }
+  }
+
+  /// Answers what needs no model.
+  func immediate(_ request: Request) -> Reply {
+    let models = JSONValue.array([segmenter?.model, labeler?.model].compactMap { $0?.json })
+    switch request.operation {
+    case .models: return Reply(to: request, [("models", models)])
+    case .hello:
+      let encodings = JSONValue(entries: [
+        ("image", .array(ImageEncoding.allCases.map { .string($0.rawValue) })),
+        ("masks", .array(MaskEncoding.allCases.map { .string($0.rawValue) })),
+      ])
+      let operations = ["hello", "put_image", "segment", "auto", "label", "models"]
+      return Reply(
+        to: request,
+        [
+          ("name", .string("pandion")), ("version", .string(version)), ("wire", .array([.integer(Request.version)])),
+          ("ops", .array(operations.map { .string($0) })), ("encodings", encodings), ("limits", limits.json),
+          ("models", models),
+        ])
+    default:
+      return Reply(
+        to: request, WireError(.badRequest, "op '\(request.operation.name)' goes to a daemon's control endpoint"))
+    }
+  }
+
+  /// Any error as the wire tells it.
+  static func explain(_ error: any Error) -> WireError {
+    switch error {
+    case let error as WireError: error
+    case ImagingError.tooLarge: WireError(.tooLarge, "image: \(error)")
+    case let error as ImagingError: WireError(.badRequest, "image: \(error)")
+    default: WireError(.internal, "\(error)")
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import Foundation
+
+/// The folder for the sockets: `$XDG_RUNTIME_DIR/pandion`, or `/tmp/pandion-UID`.
+public enum RuntimeFolder {
+  /// The folder's path, whether or not it is there.
+  public static func path(environment: [String: String] = ProcessInfo.processInfo.environment) -> String {
+    if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") { return "\(runtime)/pandion" }
+    return "/tmp/pandion-\(getuid())"
+  }
+
+  /// Makes the folder, for its owner only. One that is there already must be so, because in `/tmp` anybody could have
+  /// put it there to listen in.
+  @discardableResult
+  public static func make(
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws(DaemonError) -> String {
+    let path = path(environment: environment)
+    if mkdir(path, 0o700) != 0 && errno != EEXIST {
+      throw .runtimeFolder(path: path, reason: String(cString: strerror(errno)))
+    }
+    var status = stat()
+    guard lstat(path, &status) == 0 else {
+      throw .runtimeFolder(path: path, reason: String(cString: strerror(errno)))
+    }
+    guard status.st_mode & S_IFMT == S_IFDIR else { throw .runtimeFolder(path: path, reason: "it is not a folder") }
+    guard status.st_uid == getuid() else {
+      throw .runtimeFolder(path: path, reason: "it belongs to user \(status.st_uid), not to this one")
+    }
+    guard status.st_mode & 0o077 == 0 else {
+      throw .runtimeFolder(path: path, reason: "others may enter it; 'chmod 700 \(path)' keeps them out")
+    }
+    return path
+  }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import Synchronization
+import Wire
+import ZeroMQ
+
+/// The daemon: sockets, stages and their threads, from `start` until it has been drained.
+public final class Server: Sendable {
+  private let configuration: Configuration
+  private let pipeline: Pipeline
+  private let log: @Sendable (String) -> Void
+  private let context: Context
+  private let finished = DispatchSemaphore(value: 0)
+  private let state = Mutex<State>(State())
+
+  private struct State {
+    var endpoints: [String] = []
+    var controlEndpoints: [String] = []
+    var failure: DaemonError?
+  }
+
+  /// - Parameter log: gets one line for each thing worth telling; called from several threads.
+  public init(
+    _ configuration: Configuration, _ pipeline: Pipeline, log: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(DaemonError) {
+    (self.configuration, self.pipeline, self.log) = (configuration, pipeline, log)
+    context = try sockets { () throws(ZeroMQError) in try Context() }
+  }
+
+  /// Where requests are taken, with the ports that they became.
+  public var endpoints: [String] { state.withLock { $0.endpoints } }
+  public var controlEndpoints: [String] { state.withLock { $0.controlEndpoints } }
+
+  /// Listens and starts the threads. Once it returns, requests are answered.
+  public func start() throws(DaemonError) {
+    let front = try sockets { () throws(ZeroMQError) in
+      try FrontEnd(configuration, pipeline, context, log: log)
+    }
+    let workers = Pipeline.Stage.allCases.map { StageWorker($0, context, pipeline, front.jobs, log: log) }
+    state.withLock { $0.endpoints = front.dataEndpoints }
+    state.withLock { $0.controlEndpoints = front.controlEndpoints }
+    let holder = Holder(front)
+    let thread = Thread { [self] in
+      holder.run { error in
+        log("the front end failed: \(error)")
+        state.withLock { $0.failure = .socket(error) }
+      }
+      for worker in workers { worker.join() }
+      finished.signal()
+    }
+    thread.name = "pandion-front"
+    thread.stackSize = 16 << 20
+    thread.start()
+  }
+
+  /// Accepts nothing more; returns at once. May be called from any thread, more than once.
+  public func drain() {
+    do {
+      let socket = try Socket(context, .push, linger: 1000)
+      try socket.connect(FrontEnd.commandEndpoint)
+      try socket.send([[1]], timeout: 1000)
+    } catch {
+      log("cannot stop: \(error)")
+    }
+  }
+
+  /// Waits until everything accepted has been answered after `drain`.
+  public func wait() throws(DaemonError) {
+    finished.wait()
+    finished.signal()
+    if let failure = state.withLock({ $0.failure }) { throw failure }
+  }
+
+  /// Serves until SIGTERM or SIGINT, then finishes what was accepted.
+  public func runUntilSignalled() throws(DaemonError) {
+    let sources = [SIGTERM, SIGINT].map { number in
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      source.setEventHandler { [self] in drain() }
+      source.resume()
+      return source
+    }
+    defer { for source in sources { source.cancel() } }
+    try wait()
+  }
+}
+
+/// Lets go of the front end, and so closes its sockets, before anybody is told that it has finished.
+private final class Holder: @unchecked Sendable {
+  private var front: FrontEnd?
+  init(_ front: FrontEnd) { self.front = front }
+
+  func run(_ failed: (ZeroMQError) -> Void) {
+    do throws(ZeroMQError) { try front?.run() } catch { failed(error) }
+    front = nil
+  }
+}

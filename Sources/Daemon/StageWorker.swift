@@ -1,0 +1,73 @@
+import Foundation
+import Synchronization
+import Wire
+import ZeroMQ
+
+/// The jobs under way, by ticket. A stage in this process gets a ticket over `inproc://` instead of megabytes.
+final class JobTable: Sendable {
+  private let jobs = Mutex<(next: UInt64, jobs: [UInt64: Job])>((1, [:]))
+
+  func add(_ job: Job) -> UInt64 {
+    jobs.withLock { state in
+      defer { state.next += 1 }
+      state.jobs[state.next] = job
+      return state.next
+    }
+  }
+
+  subscript(ticket: UInt64) -> Job? { jobs.withLock { $0.jobs[ticket] } }
+  func remove(_ ticket: UInt64) { jobs.withLock { $0.jobs[ticket] = nil } }
+}
+
+/// A ticket as a frame.
+enum Ticket {
+  static func frame(_ ticket: UInt64) -> [UInt8] { withUnsafeBytes(of: ticket.littleEndian) { Array($0) } }
+
+  static func read(_ frame: [UInt8]) -> UInt64? {
+    guard frame.count == 8 else { return nil }
+    return frame.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+  }
+}
+
+/// One stage: a REP service with a thread of its own, since its work takes long and blocks.
+///
+/// It connects to the front end, as a stage in another process would. An empty message ends it.
+final class StageWorker: Sendable {
+  private let finished = DispatchSemaphore(value: 0)
+
+  static func endpoint(_ stage: Pipeline.Stage) -> String { "inproc://pandion/\(stage.rawValue)" }
+
+  init(
+    _ stage: Pipeline.Stage, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable,
+    log: @escaping @Sendable (String) -> Void
+  ) {
+    let finished = finished
+    let thread = Thread {
+      do {
+        try Self.serve(stage, context, pipeline, jobs)
+      } catch {
+        log("stage \(stage.rawValue) ended: \(error)")
+      }
+      finished.signal()
+    }
+    thread.name = "pandion-\(stage.rawValue)"
+    thread.stackSize = 16 << 20
+    thread.start()
+  }
+
+  private static func serve(
+    _ stage: Pipeline.Stage, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable
+  ) throws(ZeroMQError) {
+    let socket = try Socket(context, .rep)
+    try socket.connect(endpoint(stage))
+    while true {
+      let frames = try socket.receive(timeout: nil).frames
+      guard let ticket = frames.first.flatMap(Ticket.read) else { return }
+      if let job = jobs[ticket] { pipeline.run(stage, job) }
+      try socket.send([Ticket.frame(ticket)])
+    }
+  }
+
+  /// Waits for the thread to end.
+  func join() { finished.wait() }
+}

@@ -1,0 +1,175 @@
+import Masks
+
+/// A header that could not be read, with what of it is known, so that the reply can still be told apart.
+public struct RefusedRequest: Error, Sendable {
+  public var error: WireError
+  public var id: String?
+  public var op: String?
+
+  public init(_ error: WireError, id: String? = nil, op: String? = nil) {
+    (self.error, self.id, self.op) = (error, id, op)
+  }
+}
+
+extension Request {
+  /// Reads a header.
+  ///
+  /// - Parameter blobs: how many blobs came with it; every index in the header is checked against it.
+  public init(header: [UInt8], blobs: Int, limits: WireLimits = WireLimits()) throws(RefusedRequest) {
+    let document: JSONValue
+    do {
+      document = try JSONValue(
+        parsing: header, limits: JSONLimits(bytes: limits.headerBytes, depth: limits.headerDepth))
+    } catch .tooLarge(let bytes, let limit) {
+      throw RefusedRequest(WireError(.tooLarge, "the header has \(bytes) bytes; at most \(limit) are read"))
+    } catch {
+      let reason = header.isEmpty ? "it is empty" : "\(error)"
+      throw RefusedRequest(.bad("the header is not JSON such as {\"v\":1,\"op\":\"hello\"}: \(reason)"))
+    }
+    do {
+      try self.init(document, RequestReader(blobs: blobs, limits: limits))
+    } catch {
+      throw RefusedRequest(error, id: document["id"]?.string, op: document["op"]?.string)
+    }
+  }
+
+  private init(_ document: JSONValue, _ reader: RequestReader) throws(WireError) {
+    let limits = reader.limits
+    let fields = try Fields(document, path: "")
+    let version = try fields.required("v", "the protocol's version, \(Request.version)")
+    guard version == .integer(Request.version) else {
+      let given = version.integer.map(String.init) ?? version.kind
+      throw .bad("v is \(given); this daemon speaks version \(Request.version)")
+    }
+    let op = try Fields.text(fields.required("op", "the operation, such as \"label\""), "op", limit: 64)
+    if let found = document.firstNotFinite() { throw Fields.notFinite(found.path, found.value) }
+    id = try fields.text("id", limit: 256)
+    deadlineMilliseconds = try fields.integer("deadline_ms", in: 0...86_400_000)
+    priority = try fields.integer("priority", in: -1000...1000) ?? 0
+    stamp = fields["stamp"]
+    if let stamp {
+      let parts = try Fields(stamp, path: "stamp")
+      _ = try parts.integer("sec", in: .min ... .max)
+      _ = try parts.integer("nanosec", in: 0...999_999_999)
+    }
+    frameID = try fields.text("frame_id", limit: limits.textBytes)
+    stream = try fields.flag("stream") ?? false
+    trace = try fields.text("trace", limit: 256)
+    operation = try reader.operation(op, fields)
+  }
+}
+
+/// Reads the fields of each `op`.
+struct RequestReader {
+  let blobs: Int
+  let limits: WireLimits
+
+  static let operations = [
+    "hello", "put_image", "segment", "auto", "label", "models", "cancel", "health", "stats", "drain",
+  ]
+
+  func operation(_ op: String, _ fields: Fields) throws(WireError) -> Request.Operation {
+    switch op {
+    case "hello": return .hello
+    case "models": return .models
+    case "put_image": return .putImage(try image(fields))
+    case "segment":
+      var request = SegmentRequest(image: try image(fields), prompts: try requiredPrompts(fields))
+      request.multimask = try fields.flag("multimask") ?? true
+      request.masks = try fields.choice("masks") ?? .cocoRLE
+      request.logits = try fields.flag("logits") ?? false
+      return .segment(request)
+    case "auto":
+      var request = AutoRequest(image: try image(fields))
+      request.parameters = try automaticParameters(fields)
+      request.masks = try fields.choice("masks") ?? .cocoRLE
+      return .auto(request)
+    case "label": return .label(try label(fields))
+    case "cancel":
+      let target = try fields.required("request", "the id of the request to cancel")
+      return .cancel(request: try Fields.text(target, "request", limit: 256))
+    case "health": return .health
+    case "stats": return .stats
+    case "drain": return .drain
+    default: throw .bad("op is '\(op)'; it is one of \(Self.operations.joined(separator: ", "))")
+    }
+  }
+
+  func image(_ fields: Fields) throws(WireError) -> ImageReference {
+    let example = "{\"blob\":0,\"encoding\":\"jpeg\"} or {\"handle\":\"sha256:…\"}"
+    let image = try Fields(fields.required("image", example), path: "image")
+    if let handle = try image.text("handle", limit: 128) {
+      let digits = handle.utf8.dropFirst(7)
+      let isHex = digits.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+      guard handle.hasPrefix("sha256:"), digits.count == 64, isHex else {
+        throw .bad("image.handle is '\(handle.prefix(80))'; it is 'sha256:' and 64 lower-case hexadecimal digits")
+      }
+      return .handle(handle)
+    }
+    guard image["blob"] != nil else { throw .bad("image.blob is missing: image is \(example)") }
+    let index = try blob(image, "blob")
+    let encodings = ImageEncoding.allCases.map(\.rawValue).joined(separator: ", ")
+    guard let encoding: ImageEncoding = try image.choice("encoding") else {
+      throw .bad("image.encoding is missing: it is one of \(encodings)")
+    }
+    guard let channels = encoding.channels else { return .blob(index: index, encoding: encoding, raw: nil) }
+    let width = try rawSide(image, "width", encoding)
+    let height = try rawSide(image, "height", encoding)
+    let step = try image.integer("step", in: width * channels ... .max) ?? width * channels
+    return .blob(
+      index: index, encoding: encoding, raw: ImageReference.RawLayout(width: width, height: height, step: step))
+  }
+
+  private func rawSide(_ image: Fields, _ key: String, _ encoding: ImageEncoding) throws(WireError) -> Int {
+    guard let side = try image.integer(key, in: 1...limits.imageSide) else {
+      throw .bad("image.\(key) is missing: encoding '\(encoding.rawValue)' needs the size in pixels")
+    }
+    return side
+  }
+
+  /// The index of a blob that is there.
+  func blob(_ fields: Fields, _ key: String) throws(WireError) -> Int {
+    let value = try fields.required(key, "the index of a blob")
+    let index = try Fields.integer(value, fields.name(key), in: 0 ... .max)
+    guard index < blobs else {
+      throw .bad("\(fields.name(key)) is \(index) but the message has \(blobs) \(blobs == 1 ? "blob" : "blobs")")
+    }
+    return index
+  }
+
+  private func label(_ fields: Fields) throws(WireError) -> LabelRequest {
+    var request = LabelRequest(image: try image(fields), regions: try regions(fields))
+    request.style = try fields.choice("style") ?? .short
+    request.question = try fields.text("question", limit: limits.textBytes)
+    if let words = try fields.list("vocabulary", limit: limits.vocabulary) {
+      guard !words.isEmpty else { throw .bad("vocabulary is empty; it is a list of words to choose from") }
+      var vocabulary: [String] = []
+      for (index, word) in words.enumerated() {
+        vocabulary.append(try Fields.text(word, "vocabulary[\(index)]", limit: 256))
+      }
+      request.vocabulary = vocabulary
+    }
+    request.maxTokens = try fields.integer("max_tokens", in: 1...limits.maxTokens)
+    // `masks` is the encoding of the reply, unless it is the masks themselves; then the encoding has this name.
+    let hasMasks = fields["masks"]?.array != nil
+    request.masks = try fields.choice(hasMasks ? "mask_encoding" : "masks") ?? .cocoRLE
+    return request
+  }
+
+  private func regions(_ fields: Fields) throws(WireError) -> LabelRequest.Regions {
+    let isAuto = try fields.flag("auto") ?? false
+    let masks = fields["masks"]?.array == nil ? nil : try fields.list("masks", limit: limits.masks)
+    let given = [isAuto, masks != nil, fields["prompts"] != nil].count { $0 }
+    guard given == 1 else {
+      let state = given == 0 ? "are missing" : "come together"
+      throw .bad("prompts, masks and auto \(state): give prompts, or a list of masks, or \"auto\":true")
+    }
+    if isAuto { return .auto(try automaticParameters(fields)) }
+    guard let masks else {
+      return .prompts(try requiredPrompts(fields), multimask: try fields.flag("multimask") ?? false)
+    }
+    var regions: [GivenMask] = []
+    for (index, mask) in masks.enumerated() { regions.append(try givenMask(mask, path: "masks[\(index)]")) }
+    return .masks(regions)
+  }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Daemon
+import Foundation
+
+/// `pandion serve`: the daemon.
+struct Serve: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Answer requests over ZeroMQ until SIGTERM.",
+    discussion: "SIGTERM and SIGINT refuse what comes new, finish what was accepted, and exit 0.")
+
+  @Option(
+    name: .customLong("endpoint"), parsing: .singleValue,
+    help: ArgumentHelp(
+      "Where requests come in; tcp://127.0.0.1:5560 and an ipc socket unless given.", valueName: "ENDPOINT"))
+  var endpoints: [String] = []
+
+  @Option(
+    name: .customLong("control"), parsing: .singleValue,
+    help: ArgumentHelp("Where control comes in; an ipc socket unless given.", valueName: "ENDPOINT"))
+  var controlEndpoints: [String] = []
+
+  @Option(help: "How many requests may wait; more are told to come back.") var queue: Int?
+  @OptionGroup var models: ModelOptions
+
+  func validate() throws {
+    if let queue, !(1...65_536).contains(queue) { throw ValidationError("--queue must lie in 1…65536") }
+  }
+
+  func run() throws {
+    var configuration =
+      endpoints.isEmpty ? try Configuration.standard() : Configuration(endpoints: endpoints)
+    if !controlEndpoints.isEmpty { configuration.controlEndpoints = controlEndpoints }
+    if let queue { configuration.queue = queue }
+    let start = ContinuousClock.now
+    let pipeline = try models.pipeline()
+    let server = try Server(configuration, pipeline) { Standard.error($0) }
+    try server.start()
+    let seconds = String(format: "%.2f", start.duration(to: .now).seconds)
+    Standard.error(
+      "pandion \(Version.current) is ready after \(seconds) s at \(server.endpoints.joined(separator: ", "))")
+    try server.runUntilSignalled()
+    Standard.error("pandion has finished what it accepted")
+  }
+}
