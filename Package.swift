@@ -32,6 +32,7 @@ let package = Package(
     room("Imaging", ["CImageCodecs", "Masks"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
+    tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
     tests(of: "Masks", ["Masks"], fixtures: true),
     tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
   ]

@@ -1,20 +1,51 @@
 import Tensors
 
-/// How a stored number is written.
+/// How a stored number is written; the raw values are safetensors' names.
 public enum ElementType: String, Sendable, CaseIterable {
+  case float64 = "F64"
   case float32 = "F32"
   case float16 = "F16"
   case bfloat16 = "BF16"
+  case int64 = "I64"
+  case int32 = "I32"
+  case int16 = "I16"
+  case int8 = "I8"
+  case uint8 = "U8"
+  case bool = "BOOL"
 
-  var size: Int { self == .float32 ? 4 : 2 }
+  /// In bytes.
+  public var size: Int {
+    switch self {
+    case .float64, .int64: 8
+    case .float32, .int32: 4
+    case .float16, .bfloat16, .int16: 2
+    case .int8, .uint8, .bool: 1
+    }
+  }
 }
 
-/// A named tensor as it lies in a file: where, of what type and shape. Nothing is read until `tensor()`.
+/// A named tensor as it lies in a file: where, of what type, shape and strides. Nothing is read until `tensor()`.
 public struct TensorEntry: Sendable, Equatable {
   public let type: ElementType
   public let shape: [Int]
+  /// The distance between neighbours on each axis, in numbers; nil where the tensor is dense and row-major.
+  let strides: [Int]?
+  /// Of its first number, in bytes from the start of the file.
   let offset: Int
-  let length: Int
+
+  init(type: ElementType, shape: [Int], strides: [Int]? = nil, offset: Int) {
+    (self.type, self.shape, self.offset) = (type, shape, offset)
+    self.strides = strides == TensorEntry.denseStrides(shape) ? nil : strides
+  }
+
+  /// How many numbers.
+  var count: Int { shape.reduce(1, *) }
+
+  static func denseStrides(_ shape: [Int]) -> [Int] {
+    var strides = [Int](repeating: 1, count: shape.count)
+    for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1) }
+    return strides
+  }
 }
 
 /// A checkpoint: named tensors in a mapped file.
@@ -31,9 +62,11 @@ public protocol Checkpoint: Sendable {
   func tensor(_ key: String) throws(CheckpointError) -> Tensor
 }
 
-/// Opens a checkpoint by its content, whatever its name.
+/// Opens a checkpoint by its content, whatever its name: safetensors, a torch zip archive, or torch's older format.
 public func openCheckpoint(_ path: String) throws(CheckpointError) -> any Checkpoint {
   let file = try MappedFile(path: path)
+  if ZipArchive.recognises(file.bytes) { return try TorchFile(zip: file) }
+  if TorchFile.recognisesLegacy(file.bytes) { return try TorchFile(legacy: file) }
   if SafetensorsFile.recognises(file.bytes) { return try SafetensorsFile(file) }
-  throw .unrecognised(path: path, reason: "it begins like none of: safetensors")
+  throw .unrecognised(path: path, reason: "it begins like none of: safetensors, torch zip, torch before 1.6")
 }

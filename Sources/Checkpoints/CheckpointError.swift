@@ -7,6 +7,10 @@ public enum CheckpointError: Error, Equatable, Sendable {
   case malformed(path: String, reason: String)
   case unsupportedType(path: String, tensor: String, type: String)
   case missing(key: String, path: String)
+  /// A pickle names something that tensors do not need; it is neither imported nor run.
+  case forbiddenGlobal(path: String, name: String)
+  /// A file asks for more than this reader grants, such as nesting or entries.
+  case tooMuch(path: String, what: String, limit: Int)
   case shapeMismatch(key: String, expected: [Int], actual: [Int])
 }
 
@@ -19,8 +23,11 @@ extension CheckpointError: CustomStringConvertible {
       "\(path) is cut short: its header describes \(expected) bytes, the file has \(actual)"
     case .malformed(let path, let reason): "\(path) is malformed: \(reason)"
     case .unsupportedType(let path, let tensor, let type):
-      "\(path): tensor '\(tensor)' has type \(type), which is not one of F32, F16, BF16"
+      "\(path): tensor '\(tensor)' has type \(type), which this program does not read"
     case .missing(let key, let path): "\(path) has no tensor '\(key)'"
+    case .forbiddenGlobal(let path, let name):
+      "\(path): its pickle names '\(name)', which no tensor needs; it was not run"
+    case .tooMuch(let path, let what, let limit): "\(path) has too many \(what): at most \(limit) are read"
     case .shapeMismatch(let key, let expected, let actual):
       "tensor '\(key)' has shape \(actual), expected \(expected.map { $0 < 0 ? "any" : String($0) }.joined(separator: "×"))"
     }

@@ -41,7 +41,7 @@ public struct SafetensorsFile: Checkpoint {
     for (name, value) in parsed where name != "__metadata__" {
       entries[name] = try Self.entry(name, value, dataStart: dataStart, path: path)
     }
-    let end = entries.values.map { $0.offset + $0.length }.max() ?? dataStart
+    let end = entries.values.map { $0.offset + $0.count * $0.type.size }.max() ?? dataStart
     guard end <= bytes.count else { throw .truncated(path: path, expected: end, actual: bytes.count) }
     self.file = file
     self.entries = entries
@@ -71,7 +71,7 @@ public struct SafetensorsFile: Checkpoint {
       let needed = "tensor '\(name)' \(shape) of \(typeName) needs \(count * type.size) bytes"
       throw .malformed(path: path, reason: "\(needed), its offsets are \(begin)…\(end)")
     }
-    return TensorEntry(type: type, shape: shape, offset: dataStart + begin, length: end - begin)
+    return TensorEntry(type: type, shape: shape, offset: dataStart + begin)
   }
 
   public func shape(of key: String) -> [Int]? { entries[key]?.shape }
@@ -80,45 +80,5 @@ public struct SafetensorsFile: Checkpoint {
   public func tensor(_ key: String) throws(CheckpointError) -> Tensor {
     guard let entry = entries[key] else { throw .missing(key: key, path: path) }
     return makeTensor(entry, in: file)
-  }
-}
-
-/// The float32 tensor of an entry that is known to lie inside the file.
-func makeTensor(_ entry: TensorEntry, in file: MappedFile) -> Tensor {
-  let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[entry.offset..<entry.offset + entry.length])
-  switch entry.type {
-  case .float32:
-    if let base = bytes.baseAddress, Int(bitPattern: base) % MemoryLayout<Float>.alignment == 0 {
-      return Tensor(entry.shape, borrowing: base.assumingMemoryBound(to: Float.self), owner: file)
-    }
-    return Tensor(entry.shape) { out in
-      for i in out.indices { out[i] = bytes.loadUnaligned(fromByteOffset: i * 4, as: Float.self) }
-    }
-  case .float16:
-    return Tensor(entry.shape) { out in
-      for i in out.indices { out[i] = Float(halfBits: bytes.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self)) }
-    }
-  case .bfloat16:
-    return Tensor(entry.shape) { out in
-      for i in out.indices {
-        out[i] = Float(bitPattern: UInt32(bytes.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self)) << 16)
-      }
-    }
-  }
-}
-
-extension Float {
-  /// An IEEE half-precision number from its bits; in integers, since `Float16` is not on every architecture.
-  init(halfBits bits: UInt16) {
-    let sign = UInt32(bits & 0x8000) << 16
-    let exponent = UInt32(bits >> 10) & 0x1f
-    let fraction = UInt32(bits & 0x3ff)
-    switch exponent {
-    case 0:  // zero and the subnormals, fraction · 2⁻²⁴
-      let magnitude = Float(fraction) * 0x1p-24
-      self = Float(bitPattern: magnitude.bitPattern | sign)
-    case 31: self = Float(bitPattern: sign | 0x7f80_0000 | fraction << 13)
-    default: self = Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
-    }
   }
 }
