@@ -19,7 +19,7 @@ extension Image {
     let order = regions.indices.sorted {
       regions[$0].area == regions[$1].area ? $0 > $1 : regions[$0].area > regions[$1].area
     }
-    let lineWidth = max(1, Int((Float(min(width, height)) / 360).rounded()))
+    let lineWidth = max(1, Int((Float(min(width, height)) / 300).rounded()))
     for index in order { canvas.fill(regions[index], opacity: 0.4) }
     for index in order { canvas.outline(regions[index], width: lineWidth) }
     let scale = max(1, Int((Float(min(width, height)) / 340).rounded()))
