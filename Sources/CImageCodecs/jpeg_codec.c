@@ -11,7 +11,7 @@
 #include "message.h"
 
 /// Progressive files have about ten scans; each costs a pass over the whole picture however few bytes it has.
-enum { SCAN_LIMIT = 100 };
+enum { SCAN_LIMIT = 64 };
 
 /// libjpeg's error manager, which must come first, and the place to return to.
 typedef struct jpeg_state {
@@ -81,7 +81,7 @@ static void source_skip(j_decompress_ptr codec, long count) {
 
 static void on_progress(j_common_ptr codec) {
   if (codec->is_decompressor && ((j_decompress_ptr)codec)->input_scan_number > SCAN_LIMIT)
-    fail(codec, CIC_MALFORMED, "it has more than 100 scans");
+    fail(codec, CIC_MALFORMED, "it has more than 64 scans");
 }
 
 /// Inverted CMYK to RGB, rounding as Pillow does: one of `cmyk2rgb` in its Convert.c for each pixel.

@@ -1,9 +1,9 @@
 extension BitMask {
   /// The outlines of the mask as COCO polygons, `[x, y, x, y, …]` in source pixels.
   ///
-  /// The corners are corners of pixels, so a polygon filled again gives exactly the pixels that it came from. Pieces that
-  /// touch only at a corner get a polygon each, which keeps each polygon simple. COCO polygons have no holes: holes are
-  /// left out, so they come back filled.
+  /// The corners are corners of pixels, so a polygon filled again, also by pycocotools, gives exactly the pixels that it
+  /// came from. Pieces that touch only at a corner get a polygon each, which keeps each polygon simple. COCO polygons
+  /// have no holes: holes are left out, so they come back filled.
   public func polygons() -> [[Float]] {
     var polygons: [[Float]] = []
     // Whether the upper edge of a pixel is already on an outline.

@@ -46,6 +46,18 @@ import Testing
     #expect(mask.polygons() == [[5, 1, 5, 4, 2, 4, 2, 1]])
   }
 
+  @Test func masksWithoutPixelsDoNoHarm() {
+    for (width, height) in [(0, 0), (0, 4), (4, 0)] {
+      let mask = BitMask(width: width, height: height)
+      #expect(mask.inclusiveBox() == nil)
+      #expect(mask.polygons().isEmpty)
+      #expect(mask.connectedComponents().isEmpty)
+      #expect(mask.removingSmallRegions(area: 10, mode: .holes) == (mask, false))
+      #expect(mask.removingSmallRegions(area: 10, mode: .islands) == (mask, false))
+      #expect(labelMap([mask], width: width, height: height).isEmpty)
+    }
+  }
+
   @Test func theLabelMapShowsSmallMasksOnLargeOnes() {
     let all = BitMask(width: 3, height: 1, bits: [1, 1, 1])
     let part = BitMask(width: 3, height: 1, bits: [0, 1, 0])
