@@ -31,6 +31,7 @@ let package = Package(
       name: "CImageCodecs", cSettings: strictC, linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
     room("Imaging", ["CImageCodecs", "Masks"]),
     room("SegmentAnything", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
+    room("Osprey", ["Layers", "Imaging", "Masks", "Tensors", "Checkpoints"]),
 
     tests(of: "Tensors", ["Tensors", "CKernels"]),
     tests(of: "Checkpoints", ["Checkpoints"], fixtures: true),
@@ -38,5 +39,6 @@ let package = Package(
       of: "SegmentAnything", ["SegmentAnything", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
     tests(of: "Masks", ["Masks"], fixtures: true),
     tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
+    tests(of: "Osprey", ["Osprey", "Layers", "Imaging", "Masks", "Tensors", "Checkpoints"], fixtures: true),
   ]
 )

@@ -16,9 +16,9 @@ public struct DecodeLimits: Sendable, Equatable {
   func check(width: Int, height: Int) throws(ImagingError) {
     guard width <= maxWidth else { throw .tooLarge(quantity: "width", value: width, limit: maxWidth) }
     guard height <= maxHeight else { throw .tooLarge(quantity: "height", value: height, limit: maxHeight) }
-    guard width.multipliedReportingOverflow(by: height).overflow == false, width * height <= maxPixels else {
-      throw .tooLarge(
-        quantity: "pixels", value: width.multipliedReportingOverflow(by: height).partialValue, limit: maxPixels)
+    let (pixels, overflow) = width.multipliedReportingOverflow(by: height)
+    guard !overflow, pixels <= maxPixels else {
+      throw .tooLarge(quantity: "pixels", value: overflow ? .max : pixels, limit: maxPixels)
     }
   }
 

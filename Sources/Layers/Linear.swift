@@ -20,3 +20,25 @@ public struct Linear: Sendable {
   /// `[…, in]` → `[…, out]`.
   public func callAsFunction(_ x: Tensor) -> Tensor { x.linear(weight, bias: bias) }
 }
+
+extension Linear {
+  /// The same layer with each output multiplied by a factor, such as ConvNeXt's layer scale. `factors [out]`.
+  public func scalingOutputs(by factors: Tensor) -> Linear {
+    precondition(factors.count == outputs)
+    var scaled = weight
+    let (scale, columns) = (factors.values, inputs)
+    scaled.withUnsafeMutable { all in
+      for (row, factor) in scale.enumerated() {
+        for i in row * columns..<(row + 1) * columns { all[i] *= factor }
+      }
+    }
+    return Linear(
+      weight: scaled, bias: bias.map { Tensor([outputs], zip($0.values, scale).map { $0 * $1 }) })
+  }
+
+  /// From tensors at hand: `weight [out, in]`, `bias [out]`.
+  public init(weight: Tensor, bias: Tensor?) {
+    precondition(weight.shape.count == 2 && (bias.map { $0.count == weight.shape[0] } ?? true))
+    (self.weight, self.bias) = (weight, bias)
+  }
+}

@@ -36,6 +36,13 @@ extension Tensor {
             guard let source = b.baseAddress else { return }
             for row in 0..<rows { (target + row * columns).update(from: source, count: columns) }
           }
+          // One row, as in decoding word by word: read the weight once where it lies, with nothing packed.
+          if rows == 1, transposed {
+            cblas_sgemv(
+              CblasRowMajor, CblasNoTrans, blasint(columns), blasint(inner), 1, w.baseAddress, blasint(inner),
+              x.baseAddress, 1, bias == nil ? 0 : 1, target, 1)
+            return
+          }
           gemm(
             transposeB: transposed, rows: rows, columns: columns, inner: inner,
             a: x.baseAddress, strideA: inner, b: w.baseAddress, strideB: transposed ? inner : columns,

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Masks
+import Wire
 
 /// `--point`, `--box` and `--mask-input`: what the user points at.
 struct PromptOptions: ParsableArguments {
@@ -22,6 +23,18 @@ struct PromptOptions: ParsableArguments {
     Prompt(
       points: points.map(\.point), pointLabels: points.map(\.label), box: box?.box,
       maskInput: try maskInput.map { try NumpyFile.read($0).values })
+  }
+}
+
+extension PromptOptions {
+  /// The same for the wire: the prompt, and the blobs that go behind those already there.
+  func wire(firstBlob: Int) throws -> (WirePrompt, [[UInt8]]) {
+    let prompt = try prompt()
+    let blobs = prompt.maskInput.map { logits in [logits.withUnsafeBytes { [UInt8]($0) }] } ?? []
+    let wire = WirePrompt(
+      points: prompt.points, pointLabels: prompt.pointLabels, box: prompt.box,
+      maskInputBlob: blobs.isEmpty ? nil : firstBlob)
+    return (wire, blobs)
   }
 }
 

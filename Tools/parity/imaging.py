@@ -180,7 +180,8 @@ def main():
             resized.append({"filter": name, "width": width, "height": height, "rgb": text(result.tobytes())})
     checksums = []
     for size, target in [((2000, 1500), (1024, 768)), ((1, 1), (31, 17)), ((641, 479), (1024, 765)),
-                         ((333, 1000), (341, 1024)), ((1000, 2), (3, 700))]:
+                         ((333, 1000), (341, 1024)), ((1000, 2), (3, 700)), ((480, 640), (512, 512)),
+                         ((640, 480), (512, 512)), ((768, 1024), (512, 512)), ((1080, 1920), (512, 512))]:
         for name, kind in filters.items():
             result = Image.fromarray(pattern(*size)).resize(target, kind)
             checksums.append({"filter": name, "from": size, "to": target, "adler32": zlib.adler32(result.tobytes())})

@@ -1,0 +1,78 @@
+import Foundation
+
+/// The folders under `Models/`, wherever that is on this machine.
+public struct ModelCatalog: Sendable {
+  /// The model that serves when none is named.
+  public static let defaultName = "pandion-nano"
+
+  /// The folder of models, or none.
+  public let root: String?
+
+  /// Looks for `Models/`: `PANDION_MODELS`, the working folder, the folders above the executable (a build folder lies in
+  /// the checkout), and where a package would put it.
+  public init(environment: [String: String] = ProcessInfo.processInfo.environment, executable: String? = nil) {
+    var places: [String] = []
+    if let given = environment["PANDION_MODELS"], !given.isEmpty { places.append(given) }
+    places.append("Models")
+    let program = executable ?? Self.executablePath
+    var above = URL(fileURLWithPath: program).resolvingSymlinksInPath().deletingLastPathComponent()
+    for _ in 0..<5 {
+      places.append(above.appendingPathComponent("Models").path)
+      places.append(above.appendingPathComponent("share/pandion/Models").path)
+      above.deleteLastPathComponent()
+    }
+    root = places.first { Self.holdsModels($0) }
+  }
+
+  public init(root: String) { self.root = root }
+
+  /// The names of the models here, sorted.
+  public var names: [String] {
+    guard let root, let entries = try? FileManager.default.contentsOfDirectory(atPath: root) else { return [] }
+    return entries.filter { FileManager.default.fileExists(atPath: "\(root)/\($0)/model.json") }.sorted()
+  }
+
+  /// A model's folder and manifest, by its name.
+  public func find(_ name: String) throws(ModelError) -> InstalledModel {
+    guard let root, names.contains(name) else { throw .unknown(name: name, known: names) }
+    return InstalledModel(folder: "\(root)/\(name)", manifest: try ModelManifest(path: "\(root)/\(name)/model.json"))
+  }
+
+  private static func holdsModels(_ path: String) -> Bool {
+    guard let entries = try? FileManager.default.contentsOfDirectory(atPath: path) else { return false }
+    return entries.contains { FileManager.default.fileExists(atPath: "\(path)/\($0)/model.json") }
+  }
+
+  private static var executablePath: String {
+    #if os(Linux)
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+    #else
+      CommandLine.arguments[0]
+    #endif
+  }
+}
+
+/// A folder under `Models/` with its manifest; its files may still be missing.
+public struct InstalledModel: Sendable {
+  public let folder: String
+  public let manifest: ModelManifest
+
+  /// Files that are not here or not of the size that the manifest gives.
+  public var missing: [String] {
+    manifest.files.filter { file in
+      let attributes = try? FileManager.default.attributesOfItem(atPath: path(file.path))
+      return (attributes?[.size] as? NSNumber)?.intValue != file.size
+    }.map(\.path)
+  }
+
+  /// The path of a file of this model.
+  public func path(_ file: String) -> String { "\(folder)/\(file)" }
+
+  /// The path of a file that has to be here.
+  func existing(_ file: String) throws(ModelError) -> String {
+    guard FileManager.default.fileExists(atPath: path(file)) else {
+      throw .incomplete(name: manifest.name, missing: [file])
+    }
+    return path(file)
+  }
+}

@@ -1,0 +1,46 @@
+import Checkpoints
+import Foundation
+import Osprey
+import SegmentAnything
+
+/// Brings the models that somebody names into memory.
+///
+/// A specification is a NAME, a folder under `Models/`, or a PATH to a checkpoint or a folder that people already have.
+public struct ModelLoader: Sendable {
+  public let catalog: ModelCatalog
+
+  public init(catalog: ModelCatalog = ModelCatalog()) { self.catalog = catalog }
+
+  /// A segmenter by name or path; the default model's without one.
+  public func segmenter(_ specification: String? = nil) throws -> SegmentAnything {
+    let specification = specification ?? ModelCatalog.defaultName
+    if Self.isPath(specification) { return try SegmentAnything(openCheckpoint(specification)) }
+    let model = try catalog.find(specification)
+    guard let part = model.manifest.segmenter else {
+      throw ModelError.hasNo(part: "segmenter", name: specification)
+    }
+    return try SegmentAnything(
+      openCheckpoint(try model.existing(part.file)), imageSize: part.imageSize, pixelMean: part.pixelMean,
+      pixelStd: part.pixelStd)
+  }
+
+  /// A labeler by name or path; the default model's without one.
+  ///
+  /// - Parameter visionTower: a raw open_clip file, where the labeler's folder does not name one.
+  public func labeler(_ specification: String? = nil, visionTower: String? = nil) throws -> Osprey {
+    let specification = specification ?? ModelCatalog.defaultName
+    if Self.isPath(specification) { return try Osprey(folder: specification, visionTower: visionTower) }
+    let model = try catalog.find(specification)
+    guard let part = model.manifest.labeler else { throw ModelError.hasNo(part: "labeler", name: specification) }
+    return try Osprey(
+      config: model.existing(part.config ?? "config.json"),
+      tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
+      weights: openCheckpoint(model.existing(part.file)),
+      visionTower: openCheckpoint(visionTower ?? model.existing(part.visionTower ?? part.file)))
+  }
+
+  /// Whether a specification is a path rather than a name: it has a slash or there is such a file.
+  static func isPath(_ specification: String) -> Bool {
+    specification.contains("/") || FileManager.default.fileExists(atPath: specification)
+  }
+}

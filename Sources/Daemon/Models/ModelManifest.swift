@@ -1,0 +1,81 @@
+import Foundation
+
+/// `Models/NAME/model.json`: what a folder under `Models/` holds and how to load it.
+///
+/// Sizes that the tensors tell are not read from here; a manifest adds what they cannot tell, such as a TinyViT's input
+/// side, and where the files come from.
+public struct ModelManifest: Codable, Sendable, Equatable {
+  public var name: String
+  public var license: String?
+  public var description: String?
+  public var segmenter: Segmenter?
+  public var labeler: Labeler?
+  /// Every file the folder needs, with its digest.
+  public var files: [File]
+  /// Where the weights were published, for people.
+  public var source: [String]?
+
+  /// A Segment Anything checkpoint and its preprocessing.
+  public struct Segmenter: Codable, Sendable, Equatable {
+    public var file: String
+    /// The side of the square input in pixels; SAM's ViT tells it by its tensors, a TinyViT does not.
+    public var imageSize: Int?
+    /// Per channel, on 0…255.
+    public var pixelMean: [Float]?
+    public var pixelStd: [Float]?
+  }
+
+  /// An Osprey checkpoint with the files around it.
+  public struct Labeler: Codable, Sendable, Equatable {
+    public var file: String
+    public var visionTower: String?
+    public var tokenizer: String?
+    public var config: String?
+    /// The side of the square input in pixels.
+    public var imageSize: Int?
+  }
+
+  /// One file of the folder.
+  public struct File: Codable, Sendable, Equatable {
+    public var path: String
+    /// Lower-case hexadecimal.
+    public var sha256: String
+    /// In bytes.
+    public var size: Int
+    /// Where `pandion models fetch` brings it from; none for files in the repository.
+    public var url: String?
+  }
+
+  /// Reads a manifest; the error names the file and the key that is wrong.
+  public init(path: String) throws(ModelError) {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw .unreadable(path: path, reason: "there is no such file")
+    }
+    guard data.count <= 1 << 20 else { throw .unreadable(path: path, reason: "a manifest has at most 1 MiB") }
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    do {
+      self = try decoder.decode(ModelManifest.self, from: data)
+    } catch let error as DecodingError {
+      throw .unreadable(path: path, reason: Self.explain(error))
+    } catch {
+      throw .unreadable(path: path, reason: error.localizedDescription)
+    }
+    for file in files where file.path.hasPrefix("/") || file.path.split(separator: "/").contains("..") {
+      throw .unreadable(path: path, reason: "the file '\(file.path)' lies outside the model's folder")
+    }
+  }
+
+  private static func explain(_ error: DecodingError) -> String {
+    func place(_ context: DecodingError.Context, _ last: String? = nil) -> String {
+      (context.codingPath.map(\.stringValue) + (last.map { [$0] } ?? [])).joined(separator: ".")
+    }
+    return switch error {
+    case .keyNotFound(let key, let context): "'\(place(context, key.stringValue))' is missing"
+    case .typeMismatch(let type, let context): "'\(place(context))' is not of type \(type)"
+    case .valueNotFound(_, let context): "'\(place(context))' is null"
+    case .dataCorrupted(let context): "it is not JSON at '\(place(context))'"
+    @unknown default: "it does not decode"
+    }
+  }
+}

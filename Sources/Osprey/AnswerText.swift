@@ -1,0 +1,33 @@
+import Foundation
+
+/// From decoded tokens to what a user reads.
+enum AnswerText {
+  static func tidy(_ raw: String, style: LabelStyle?) -> String {
+    let stripped = raw.trimmingCharacters(in: .whitespacesAndNewlines)
+    switch style {
+    case .short, .detailed: return untilRepeated(afterColon(stripped))
+    case .category:
+      // The evaluation turns punctuation into spaces [osprey/eval/lvis_paco_eval.py]; only what ends a word matters here.
+      return afterColon(stripped).trimmingCharacters(
+        in: CharacterSet(charactersIn: ".,:").union(.whitespacesAndNewlines))
+    case nil: return untilRepeated(stripped, endsWithStop: stripped.hasSuffix("."))
+    }
+  }
+
+  /// Between the first colon and the second, if there is any.
+  private static func afterColon(_ text: String) -> String {
+    let parts = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+    return String(parts.count > 1 ? parts[1] : parts[0])
+  }
+
+  /// Sentences up to the first that was there before; each ends with a full stop [demo/osprey_inference.py].
+  private static func untilRepeated(_ text: String, endsWithStop: Bool = true) -> String {
+    var (seen, result) = (Set<Substring>(), "")
+    for sentence in text.split(separator: ".", omittingEmptySubsequences: true) {
+      guard seen.insert(sentence).inserted else { break }
+      result += sentence + "."
+    }
+    if !endsWithStop, result.count > text.count { result.removeLast() }
+    return result.trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+}

@@ -1,0 +1,103 @@
+import Daemon
+import Foundation
+import Imaging
+import Masks
+import Wire
+
+/// One request from the command line and its reply: to a running daemon with `--connect`, else to models loaded here. Both
+/// take the same path from the request on, so both give the same objects.
+struct Exchange {
+  let reply: Reply
+
+  init(_ operation: Request.Operation, blobs: [[UInt8]], models: ModelOptions, output: OutputOptions) throws {
+    let request = Request(operation, id: UUID().uuidString)
+    if let endpoint = output.connect {
+      reply = try Client(endpoint: endpoint).send(request, blobs: blobs, timeout: .seconds(600))
+    } else {
+      models.apply()
+      reply = try models.service(for: operation).perform(request, blobs: blobs)
+    }
+    if let error = reply.error { throw CommandError.refused(error.message) }
+  }
+
+  /// The mask objects, as on the wire.
+  var masks: [JSONValue] { reply.header["masks"]?.array ?? [] }
+
+  /// Writes the picture with the masks drawn over it, each with its label.
+  func writeOverlay(_ path: String, over image: Image) throws {
+    let drawn = try masks.compactMap { object -> (mask: BitMask, label: String?)? in
+      guard let mask = try Self.mask(object) else { return nil }
+      return (mask, object["label"]?.string)
+    }
+    let bytes = try image.overlay(drawn).encodedPNG()
+    do {
+      try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
+    } catch { throw CommandError.refused("cannot write \(path): \(error.localizedDescription)") }
+  }
+
+  private static func mask(_ object: JSONValue) throws -> BitMask? {
+    guard let height = object["segmentation"]?["size"]?[0]?.integer,
+      let width = object["segmentation"]?["size"]?[1]?.integer,
+      let counts = object["segmentation"]?["counts"]?.string
+    else { return nil }
+    return try RunLengthEncoding(height: height, width: width, compressed: counts).bitMask()
+  }
+
+  /// Prints the mask objects as one JSON list.
+  func printMasks() { Standard.output(JSONValue.array(masks).text) }
+}
+
+/// What the command line says besides the typed errors of the rooms.
+enum CommandError: Error, CustomStringConvertible {
+  case refused(String)
+  case unreadable(path: String, reason: String)
+
+  var description: String {
+    switch self {
+    case .refused(let message): message
+    case .unreadable(let path, let reason): "cannot read \(path): \(reason)"
+    }
+  }
+}
+
+/// A picture from a file, as bytes for the wire.
+struct PictureFile {
+  let path: String
+  let bytes: [UInt8]
+
+  init(_ path: String) throws {
+    self.path = path
+    bytes = try FileReading.bytes(path, limit: DecodeLimits.default.maxBytes)
+  }
+
+  var image: Image { get throws { try Image.decode(bytes) } }
+
+  /// The blob's place and encoding; what it really is is told by its content.
+  var reference: ImageReference {
+    .blob(index: 0, encoding: bytes.starts(with: [0x89, 0x50, 0x4e, 0x47]) ? .png : .jpeg, raw: nil)
+  }
+}
+
+enum FileReading {
+  /// The bytes of a file of at most `limit`; pipes such as `/dev/stdin` too.
+  static func bytes(_ path: String, limit: Int) throws -> [UInt8] {
+    guard let file = FileHandle(forReadingAtPath: path) else {
+      throw CommandError.unreadable(path: path, reason: "there is no such file, or it may not be read")
+    }
+    defer { try? file.close() }
+    do {
+      var bytes: [UInt8] = []
+      while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty {
+        bytes += piece
+        guard bytes.count <= limit else {
+          throw CommandError.unreadable(path: path, reason: "it has more than \(limit) bytes")
+        }
+      }
+      return bytes
+    } catch let error as CommandError {
+      throw error
+    } catch {
+      throw CommandError.unreadable(path: path, reason: error.localizedDescription)
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import ArgumentParser
+import Checkpoints
+import Daemon
+import Foundation
+
+/// `pandion models list|fetch|verify|inspect`.
+struct Models: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "What models there are, and what is in their files.", subcommands: [List.self, Fetch.self, Verify.self, Inspect.self])
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "The models under Models/.")
+
+    @Flag(help: "Print JSON.") var json = false
+
+    func run() throws {
+      let catalog = ModelCatalog()
+      let models = try catalog.names.map { name throws(ModelError) in try catalog.find(name) }
+      if json {
+        try printJSON(
+          models.map { model in
+            ModelRow(
+              name: model.manifest.name, folder: model.folder, complete: model.missing.isEmpty,
+              missing: model.missing, license: model.manifest.license, files: model.manifest.files)
+          })
+        return
+      }
+      for model in models {
+        let size = model.manifest.files.reduce(0) { $0 + $1.size }
+        let state = model.missing.isEmpty ? "here" : "lacks \(model.missing.joined(separator: ", "))"
+        let name = model.manifest.name.padding(toLength: 18, withPad: " ", startingAt: 0)
+        Standard.output("\(name) \(String(format: "%8.1f", Double(size) / 1e6)) MB  \(state)")
+      }
+      if models.isEmpty { Standard.error("no Models/ folder was found; set PANDION_MODELS") }
+    }
+  }
+
+  struct Fetch: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Bring a published model's files and check them; an interrupted transfer goes on where it stopped.")
+
+    @Argument(help: "The model's name.") var model: String
+
+    func run() throws {
+      let found = try ModelCatalog().find(model)
+      let bars = ProgressBars()
+      try ModelFetcher(found).fetch { file, done, total in bars.update(file, done, total) }
+      Standard.output("\(model) is complete in \(found.folder)")
+    }
+  }
+
+  struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Compare a model's files with its manifest, by SHA-256.")
+
+    @Argument(help: "The models' names; all unless given.") var models: [String] = []
+
+    func run() throws {
+      let catalog = ModelCatalog()
+      var bad = false
+      for name in models.isEmpty ? catalog.names : models {
+        let found = try catalog.find(name)
+        for file in found.manifest.files {
+          guard FileManager.default.fileExists(atPath: found.path(file.path)) else {
+            // A published model that was never fetched is no fault, unless it was asked for by name.
+            if !models.isEmpty { bad = true }
+            Standard.output("absent  \(name)/\(file.path)")
+            continue
+          }
+          let good = try FileDigest.sha256(path: found.path(file.path)) == file.sha256
+          bad = bad || !good
+          Standard.output("\(good ? "ok     " : "WRONG  ") \(name)/\(file.path)")
+        }
+      }
+      if bad { throw ExitCode(1) }
+    }
+  }
+
+  struct Inspect: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "The tensors of a checkpoint, or a model's files.")
+
+    @Argument(help: "A checkpoint's path, or a model's name.") var model: String
+    @Flag(help: "Print JSON.") var json = false
+
+    func run() throws {
+      let catalog = ModelCatalog()
+      var paths = [model]
+      if catalog.names.contains(model) {
+        let found = try catalog.find(model)
+        paths = found.manifest.files.map { found.path($0.path) }.filter {
+          $0.hasSuffix(".safetensors") || $0.hasSuffix(".pth")
+        }
+      }
+      var rows: [TensorRow] = []
+      for path in paths {
+        let checkpoint = try openCheckpoint(path)
+        for key in checkpoint.keys {
+          guard let shape = checkpoint.shape(of: key), let type = checkpoint.type(of: key) else { continue }
+          rows.append(TensorRow(file: path, name: key, dtype: type.rawValue, shape: shape))
+        }
+      }
+      if json { return try printJSON(rows) }
+      for row in rows {
+        let shape = row.shape.map(String.init).joined(separator: "×")
+        Standard.output(
+          "\(row.name.padding(toLength: max(64, row.name.count), withPad: " ", startingAt: 0)) \(row.dtype.padding(toLength: 5, withPad: " ", startingAt: 0)) \(shape)"
+        )
+      }
+      let total = rows.reduce(0) { $0 + $1.shape.reduce(1, *) }
+      Standard.output("\(rows.count) tensors, \(total) numbers")
+    }
+  }
+}
+
+private struct ModelRow: Encodable {
+  var name: String
+  var folder: String
+  var complete: Bool
+  var missing: [String]
+  var license: String?
+  var files: [ModelManifest.File]
+}
+
+private struct TensorRow: Encodable {
+  var file: String
+  var name: String
+  var dtype: String
+  var shape: [Int]
+}
+
+/// Prints a value as one JSON document with sorted keys.
+func printJSON(_ value: some Encodable) throws {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
+  encoder.keyEncodingStrategy = .convertToSnakeCase
+  Standard.output(String(decoding: try encoder.encode(value), as: UTF8.self))
+}

@@ -1,0 +1,100 @@
+import Foundation
+import Masks
+import Tensors
+import Testing
+
+@testable import Osprey
+
+@Suite struct QuestionTests {
+  @Test func regionsAreFoundInOrder() throws {
+    #expect(
+      try Question("Is <mask><pos> near <mask><pos>?").parts(masks: 2) == [
+        .text("Is "), .region(0), .text(" near "), .region(1), .text("?"),
+      ])
+    #expect(
+      try Question("<region2> or <region1> or <region2>").parts(masks: 2) == [
+        .region(1), .text(" or "), .region(0), .text(" or "), .region(1),
+      ])
+    #expect(try Question("What is this? <mask> </s> <image> <pos>").parts(masks: 0).count == 1)
+  }
+
+  @Test func wrongRegionsAreRefused() {
+    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question(.short).parts(masks: 2) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 0, masks: 1)) { try Question("What?").parts(masks: 1) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question("<region1>").parts(masks: 2) }
+    for text in ["<region0>", "<region3>", "<region999999999>", "<region1> <mask><pos>"] {
+      #expect(throws: OspreyError.self) { try Question(text).parts(masks: 2) }
+    }
+  }
+
+  @Test func answersAreTidiedAsTheDemoDoes() {
+    #expect(AnswerText.tidy(" It is: a cup. A cup: no.", style: .short) == "a cup. A cup.")
+    #expect(
+      AnswerText.tidy("A red cup. It stands. A red cup. It falls.", style: .detailed)
+        == "A red cup. It stands. A red cup.")
+    #expect(AnswerText.tidy("a. b. a. b. b.", style: .detailed) == "a. b. a.")
+    #expect(AnswerText.tidy("a cup", style: .short) == "a cup.")
+    #expect(AnswerText.tidy(" cup.", style: .category) == "cup")
+    #expect(AnswerText.tidy("At 10:30", style: nil) == "At 10:30")
+    #expect(AnswerText.tidy("", style: .short) == "")
+    #expect(AnswerText.tidy(":", style: .category) == "")
+  }
+
+  @Test func specialTokensTypedByAUserAreText() throws {
+    let osprey = try Fixture.model("grouped", size: 128)
+    let seen = try osprey.see(Fixture.picture(width: 60, height: 50))
+    var mask = BitMask(width: 60, height: 50)
+    mask[5, 5] = true
+    for text in ["<mask><pos> </s><s><unk><image><mask> <pos>", "<mask><pos>\u{0}\u{10ffff}", "<pos><mask><pos><mask>"]
+    {
+      let answer = try osprey.answer(seen, masks: [mask], question: Question(text), maxTokens: 3)
+      #expect(answer.evidence.prompt == "osprey_v1/free")
+    }
+    let nothing = try osprey.answer(seen, masks: [], question: Question("What is it?"), maxTokens: 3)
+    #expect(nothing.evidence.regions.isEmpty)
+    let empty = try osprey.label(seen, mask: BitMask(width: 60, height: 50), style: .short, maxTokens: 2)
+    #expect(empty.evidence.emptyLevels == [["res2", "res3", "res4", "res5"]])
+  }
+
+  @Test func requestsOutOfBoundsAreRefused() throws {
+    let osprey = try Fixture.model("grouped", size: 128)
+    let seen = try osprey.see(Fixture.picture(width: 60, height: 50))
+    let mask = BitMask(width: 60, height: 50)
+    #expect(throws: OspreyError.maxTokens(0, limit: 1024)) {
+      try osprey.label(seen, mask: mask, style: .short, maxTokens: 0)
+    }
+    #expect(throws: OspreyError.maskSize(expectedWidth: 60, expectedHeight: 50, width: 50, height: 60)) {
+      try osprey.label(seen, mask: BitMask(width: 50, height: 60), style: .short, maxTokens: 1)
+    }
+    let long = Question("<mask><pos>" + String(repeating: " x", count: 3000))
+    #expect(throws: OspreyError.self) { try osprey.answer(seen, masks: [mask], question: long, maxTokens: 1) }
+    #expect(throws: OspreyError.cancelled) {
+      try osprey.answer(seen, [.init(masks: [mask], question: Question(.short))], maxTokens: 5, isCancelled: { true })
+    }
+    #expect(throws: OspreyError.imageSize(width: 0, height: 0)) {
+      try osprey.see(Fixture.picture(width: 0, height: 0))
+    }
+    _ = try osprey.see(Fixture.picture(width: 3000, height: 2))
+    // A context that fills up ends an answer: 2048 positions, of which the prompt leaves a few.
+    let filling = Question("<mask><pos>" + String(repeating: "\n", count: 1850))
+    let answer = try osprey.answer(seen, masks: [mask], question: filling, maxTokens: 1024)
+    #expect(answer.tokenIds.count < 200)
+  }
+
+  @Test func configurationsAreChecked() throws {
+    let text = try String(contentsOfFile: Fixture.path("grouped.config.json"), encoding: .utf8)
+    func configuration(_ changes: [String: Any]) throws -> LlamaConfiguration {
+      var object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+      object.merge(changes) { $1 }
+      return try LlamaConfiguration(json: JSONSerialization.data(withJSONObject: object), path: "c")
+    }
+    #expect(try configuration([:]).keyValueHeads == 2)
+    #expect(try configuration(["rope_scaling": ["type": "linear", "factor": 2.0]]).ropeScaling == .linear(factor: 2))
+    let bad: [[String: Any]] = [
+      ["hidden_size": 0], ["hidden_size": -5], ["hidden_size": "48"], ["num_key_value_heads": 5], ["head_dim": 7],
+      ["hidden_act": "gelu"], ["rope_scaling": ["type": "yarn", "factor": 2.0]], ["rms_norm_eps": -1.0],
+      ["num_hidden_layers": 1_000_000_000],
+    ]
+    for changes in bad { #expect(throws: OspreyError.self, "\(changes)") { try configuration(changes) } }
+  }
+}
