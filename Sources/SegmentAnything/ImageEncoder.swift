@@ -39,6 +39,17 @@ struct Neck: Sendable {
 }
 
 extension WeightScope {
+  /// How many numbered children a list has, at least 1: one more than the highest number any tensor has. A gap is then
+  /// found as the missing tensor that it is, instead of ending the list.
+  func listCount() -> Int {
+    let highest = checkpoint.keys.lazy.compactMap { key -> Int? in
+      guard key.hasPrefix(prefix) else { return nil }
+      return key.dropFirst(prefix.count).split(separator: ".", maxSplits: 1).first.flatMap { Int($0) }
+    }.max()
+    guard let highest, highest >= 0, highest < Int.max else { return 1 }
+    return highest + 1
+  }
+
   /// The error for a tensor whose shape makes no model.
   func malformed(_ name: String, _ reason: String) -> CheckpointError {
     .malformed(path: checkpoint.path, reason: "tensor '\(prefix)\(name)' \(reason)")

@@ -32,7 +32,7 @@ package struct ImageEncoderViT: ImageEncoder {
     (imageSize, gridSize) = (grid * patch, grid)
     patchEmbed = try Conv2d(scope["patch_embed"]["proj"], inputs: 3, outputs: width, kernel: patch, stride: patch)
     positions = stored.reshaped([grid, grid, width])
-    let depth = max(scope["blocks"].count(having: "norm1.weight"), 1)  // with none, block 0 names what is missing
+    let depth = scope["blocks"].listCount()
     var blocks: [ViTBlock] = []
     for i in 0..<depth { blocks.append(try ViTBlock(scope["blocks"][i], width: width, grid: grid)) }
     self.blocks = blocks

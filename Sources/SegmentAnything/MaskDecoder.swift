@@ -41,15 +41,13 @@ struct MaskDecoder: Sendable {
     var hypernetworks: [MLP] = []
     for i in 0..<maskTokens {
       let mlp = scope["output_hypernetworks_mlps"][i]
-      hypernetworks.append(try MLP(mlp, inputs: width, outputs: features, depth: Self.depth(mlp)))
+      hypernetworks.append(try MLP(mlp, inputs: width, outputs: features, depth: mlp["layers"].listCount()))
     }
     self.hypernetworks = hypernetworks
     let head = scope["iou_prediction_head"]
-    iouHead = try MLP(head, inputs: width, outputs: maskTokens, depth: Self.depth(head))
+    iouHead = try MLP(head, inputs: width, outputs: maskTokens, depth: head["layers"].listCount())
     self.gridSize = gridSize
   }
-
-  private static func depth(_ scope: WeightScope) -> Int { max(scope["layers"].count(having: "weight"), 1) }
 
   /// Which mask tokens answer: the first alone, or the others.
   func tokens(multimask: Bool) -> Range<Int> { multimask ? 1..<maskTokens : 0..<1 }

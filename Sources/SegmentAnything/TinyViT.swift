@@ -32,7 +32,7 @@ package struct TinyViT: ImageEncoder {
 
     let layers = scope["layers"]
     var convolutions: [MBConv] = []
-    for i in 0..<max(layers[0]["blocks"].count(having: "conv1.c.weight"), 1) {
+    for i in 0..<layers[0]["blocks"].listCount() {
       convolutions.append(try MBConv(layers[0]["blocks"][i], width: width))
     }
     self.convolutions = convolutions
@@ -45,7 +45,7 @@ package struct TinyViT: ImageEncoder {
       width = merge.outputs
       let blocks = layers[i]["blocks"]
       var stage: [TinyViTBlock] = []
-      for j in 0..<max(blocks.count(having: "attn.qkv.weight"), 1) {
+      for j in 0..<blocks.listCount() {
         stage.append(try TinyViTBlock(blocks[j], width: width))
       }
       stages.append(stage)

@@ -19,7 +19,7 @@ struct TwoWayTransformer: Sendable {
   let finalNorm: LayerNorm
 
   init(_ scope: WeightScope, width: Int, heads: Int) throws(CheckpointError) {
-    let depth = max(scope["layers"].count(having: "norm1.weight"), 1)
+    let depth = scope["layers"].listCount()
     var layers: [TwoWayAttentionBlock] = []
     for i in 0..<depth {
       layers.append(try TwoWayAttentionBlock(scope["layers"][i], width: width, heads: heads, isFirst: i == 0))

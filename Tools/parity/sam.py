@@ -36,15 +36,6 @@ def picture(width, height, seed):
     return np.clip(image + 4 * rng.integers(-1, 2, image.shape), 0, 255).astype(np.uint8)
 
 
-def discs(width, height):
-    """Plain ground with discs inside its quarters, so that some masks keep away from the edges of crops."""
-    y, x = np.mgrid[:height, :width]
-    image = np.full((height, width, 3), 90, np.uint8)
-    for i, (cx, cy) in enumerate([(0.22, 0.25), (0.75, 0.3), (0.27, 0.75), (0.72, 0.72), (0.5, 0.5)]):
-        image[(x - cx * width) ** 2 + (y - cy * height) ** 2 < (10 + 3 * i) ** 2] = [40 * i, 250 - 50 * i, 60 + 30 * i]
-    return image
-
-
 def randomise(model, seed):
     """Weights that use the whole range of every operation, rather than the near-zeros of an initialisation."""
     g = torch.Generator().manual_seed(seed)
@@ -195,7 +186,7 @@ def goldens(name, sam, package, images, out):
     save_file(weights, out / f"{name}.safetensors")
 
     automatic = []
-    for label, image in list(images.items()) + [("discs", discs(260, 220))]:
+    for label, image in images.items():
         for settings in AUTOMATIC:
             official = {k: v for k, v in settings.items() if k != "point_grids"}
             if "point_grids" in settings:
@@ -261,7 +252,7 @@ def main():
 
     args.out.mkdir(parents=True, exist_ok=True)
     images = {"landscape": picture(300, 200, 1), "portrait": picture(150, 211, 2)}
-    for name, image in [*images.items(), ("discs", discs(260, 220))]:
+    for name, image in images.items():
         Image.fromarray(image).save(args.out / f"{name}.png", optimize=True)
     json.dump(crop_goldens(segment_anything.utils.amg), open(args.out / "crops.json", "w"))
     with torch.no_grad():
