@@ -20,11 +20,12 @@ enum AnswerText {
     return String(parts.count > 1 ? parts[1] : parts[0])
   }
 
-  /// Sentences up to the first that was there before; each ends with a full stop [demo/osprey_inference.py].
+  /// Sentences up to the first that was there before; each ends with a full stop [demo/osprey_inference.py]. The demo
+  /// takes the very first sentence for another when it comes again behind a space; here it is the same.
   private static func untilRepeated(_ text: String, endsWithStop: Bool = true) -> String {
-    var (seen, result) = (Set<Substring>(), "")
+    var (seen, result) = (Set<String>(), "")
     for sentence in text.split(separator: ".", omittingEmptySubsequences: true) {
-      guard seen.insert(sentence).inserted else { break }
+      guard seen.insert(sentence.trimmingCharacters(in: .whitespacesAndNewlines)).inserted else { break }
       result += sentence + "."
     }
     if !endsWithStop, result.count > text.count { result.removeLast() }

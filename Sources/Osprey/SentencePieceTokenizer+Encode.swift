@@ -30,7 +30,9 @@ extension SentencePieceTokenizer {
       previousIsSpace = byte == 0x20
     }
     // A `▁` that was written out counts as a space here, and only here.
-    while model.removeExtraWhitespaces, result.suffix(space.count).elementsEqual(space) { result.removeLast(space.count) }
+    while model.removeExtraWhitespaces, result.suffix(space.count).elementsEqual(space) {
+      result.removeLast(space.count)
+    }
     return result
   }
 

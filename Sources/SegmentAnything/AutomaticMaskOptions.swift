@@ -86,7 +86,8 @@ public struct AutomaticMaskOptions: Sendable, Equatable {
     case (nil, .some(let grids)):
       guard grids.count > cropNLayers, grids.count <= Self.layerLimit + 1 else {
         throw .badOption(
-          name: "point_grids", reason: "has \(grids.count) grids, crop_n_layers \(cropNLayers) needs \(cropNLayers + 1)")
+          name: "point_grids", reason: "has \(grids.count) grids, crop_n_layers \(cropNLayers) needs \(cropNLayers + 1)"
+        )
       }
       for (i, grid) in grids.enumerated() {
         guard !grid.isEmpty else { throw .badOption(name: "point_grids[\(i)]", reason: "has no points") }

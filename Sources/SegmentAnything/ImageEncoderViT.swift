@@ -132,7 +132,8 @@ struct ViTAttention: Sendable {
 
   private func project(_ x: Tensor) -> (q: Tensor, k: Tensor, v: Tensor) {
     (
-      x.linear(weights[0], bias: biases[0]), x.linear(weights[1], bias: biases[1]), x.linear(weights[2], bias: biases[2])
+      x.linear(weights[0], bias: biases[0]), x.linear(weights[1], bias: biases[1]),
+      x.linear(weights[2], bias: biases[2])
     )
   }
 

@@ -46,7 +46,9 @@ struct Doctor: ParsableCommand {
       try printJSON(checks)
     } else {
       for check in checks {
-        Standard.output("\(check.ok ? "ok  " : "FAIL") \(check.name.padding(toLength: 14, withPad: " ", startingAt: 0)) \(check.detail)")
+        Standard.output(
+          "\(check.ok ? "ok  " : "FAIL") \(check.name.padding(toLength: 14, withPad: " ", startingAt: 0)) \(check.detail)"
+        )
       }
     }
     if checks.contains(where: { !$0.ok }) { throw ExitCode(1) }

@@ -23,7 +23,9 @@ struct EvaluationSet {
 
   init(folder: String) throws {
     let path = "\(folder)/annotations.json"
-    guard let data = FileManager.default.contents(atPath: path) else { throw EvaluationError.unreadable(path, "no such file") }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw EvaluationError.unreadable(path, "no such file")
+    }
     let file: File
     do {
       let decoder = JSONDecoder()
@@ -81,6 +83,8 @@ enum EvaluationError: Error, CustomStringConvertible {
   case unreadable(String, String)
 
   var description: String {
-    switch self { case .unreadable(let path, let reason): "\(path): \(reason)" }
+    switch self {
+    case .unreadable(let path, let reason): "\(path): \(reason)"
+    }
   }
 }

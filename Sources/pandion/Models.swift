@@ -6,7 +6,8 @@ import Foundation
 /// `pandion models list|fetch|verify|inspect`.
 struct Models: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "What models there are, and what is in their files.", subcommands: [List.self, Fetch.self, Verify.self, Inspect.self])
+    abstract: "What models there are, and what is in their files.",
+    subcommands: [List.self, Fetch.self, Verify.self, Inspect.self])
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The models under Models/.")
