@@ -28,10 +28,10 @@ public struct WeightScope: Sendable {
     return shape
   }
 
-  /// A tensor that must have the given shape; -1 admits any length on that axis.
+  /// A tensor that must have the given shape; -1 admits any length but 0 on that axis.
   public func tensor(_ name: String, _ expected: [Int]) throws(CheckpointError) -> Tensor {
     let actual = try shape(name)
-    guard actual.count == expected.count, zip(actual, expected).allSatisfy({ $1 < 0 || $0 == $1 }) else {
+    guard actual.count == expected.count, zip(actual, expected).allSatisfy({ $1 < 0 ? $0 > 0 : $0 == $1 }) else {
       throw .shapeMismatch(key: prefix + name, expected: expected, actual: actual)
     }
     return try checkpoint.tensor(prefix + name)

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 
 /// What `config.json` says of the language model, under Hugging Face's names, and of Osprey's additions (`mm_…`).
@@ -28,10 +29,9 @@ public struct LlamaConfiguration: Sendable, Equatable {
   private static let fileLimit = 1 << 20
 
   public init(path: String) throws(OspreyError) {
-    guard let handle = FileHandle(forReadingAtPath: path), let data = try? handle.read(upToCount: Self.fileLimit + 1)
-    else { throw .configuration(path: path, reason: "cannot be read") }
-    guard data.count <= Self.fileLimit else { throw .configuration(path: path, reason: "is larger than 1 MiB") }
-    try self.init(json: data, path: path)
+    let file = try reading { () throws(CheckpointError) in try MappedFile(path: path) }
+    guard file.bytes.count <= Self.fileLimit else { throw .configuration(path: path, reason: "is larger than 1 MiB") }
+    try self.init(json: Data(file.bytes), path: path)
   }
 
   init(json: Data, path: String) throws(OspreyError) {

@@ -96,7 +96,9 @@ extension Osprey {
     for mask in request.masks { regions.append(try regionTokens(image.features, mask)) }
 
     var shared = 0
-    while shared < image.overview.count, slots[shared] == .token(image.overview[shared]) { shared += 1 }
+    while shared < min(image.overview.count, slots.count - 1), slots[shared] == .token(image.overview[shared]) {
+      shared += 1
+    }
     return Prompt(
       embeddings: splice(slots[shared...], regions), shared: image.imageEnd + shared, regions: regions)
   }

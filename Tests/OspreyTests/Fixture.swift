@@ -21,7 +21,7 @@ enum Fixture {
     var pixels: [UInt8] = []
     for y in 0..<height {
       for x in 0..<width {
-        for c in 0..<3 { pixels.append(UInt8((x * (3 + c) + y * (5 - c)) ^ ((x * y) >> (4 + c)) & 255 & 255)) }
+        for c in 0..<3 { pixels.append(UInt8(((x * (3 + c) + y * (5 - c)) ^ ((x * y) >> (4 + c))) & 255)) }
       }
     }
     return Image(width: width, height: height, pixels: pixels)

@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import Imaging
 import Masks
 import Tensors
@@ -60,6 +61,17 @@ import Testing
         #expect(abs(answer.meanLogProbability - entry.meanLogProbability) < 1e-3, "\(entry.name)")
         #expect(answer.evidence.emptyLevels == entry.empty, "\(entry.name)")
       }
+    }
+  }
+
+  @Test(arguments: ["plain_heads", "grouped"])
+  func answersReadAsTheDemos(_ name: String) throws {
+    for entry in try Fixture.json(name + ".json", as: Golden.self).cases
+    where LabelStyle(rawValue: entry.question) != .category {
+      let style = LabelStyle(rawValue: entry.question) ?? .detailed
+      let demo = entry.answer.trimmingCharacters(in: .whitespacesAndNewlines.union(.controlCharacters))
+      let mine = AnswerText.tidy(entry.raw, style: style)
+      #expect(mine.trimmingCharacters(in: .controlCharacters) == demo, "\(entry.name)")
     }
   }
 
