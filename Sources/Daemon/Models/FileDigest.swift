@@ -1,12 +1,11 @@
-import Crypto
 import Foundation
 
 /// The SHA-256 of files and bytes, in lower-case hexadecimal.
 public enum FileDigest {
   public static func sha256(_ bytes: some ContiguousBytes) -> String {
     var hash = SHA256()
-    bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
-    return hex(hash.finalize())
+    bytes.withUnsafeBytes { hash.update($0) }
+    return hash.hexadecimal()
   }
 
   /// Reads a file in pieces, so that a large one takes no memory.
@@ -21,20 +20,13 @@ public enum FileDigest {
     var total = 0
     do {
       while let piece = try file.read(upToCount: 1 << 22), !piece.isEmpty {
-        hash.update(data: piece)
+        piece.withUnsafeBytes { hash.update($0) }
         total += piece.count
         progress(total)
       }
     } catch {
       throw .unreadable(path: path, reason: error.localizedDescription)
     }
-    return hex(hash.finalize())
-  }
-
-  private static func hex(_ digest: SHA256.Digest) -> String {
-    digest.map { byte in
-      let text = String(byte, radix: 16)
-      return text.count == 1 ? "0" + text : text
-    }.joined()
+    return hash.hexadecimal()
   }
 }

@@ -29,14 +29,24 @@ public struct ModelLoader: Sendable {
   /// - Parameter visionTower: a raw open_clip file, where the labeler's folder does not name one.
   public func labeler(_ specification: String? = nil, visionTower: String? = nil) throws -> Osprey {
     let specification = specification ?? ModelCatalog.defaultName
-    if Self.isPath(specification) { return try Osprey(folder: specification, visionTower: visionTower) }
+    if Self.isPath(specification) {
+      // A folder of ours says by its manifest what a Hugging Face folder says by its file names.
+      if FileManager.default.fileExists(atPath: specification + "/model.json") {
+        let folder = URL(fileURLWithPath: specification)
+        let catalog = ModelCatalog(root: folder.deletingLastPathComponent().path)
+        return try ModelLoader(catalog: catalog).labeler(folder.lastPathComponent, visionTower: visionTower)
+      }
+      return try Osprey(folder: specification, visionTower: visionTower)
+    }
     let model = try catalog.find(specification)
     guard let part = model.manifest.labeler else { throw ModelError.hasNo(part: "labeler", name: specification) }
+    let tower = try visionTower ?? part.visionTower.map { name throws(ModelError) in try model.existing(name) }
     return try Osprey(
-      config: model.existing(part.config ?? "config.json"),
+      configuration: model.existing(part.config ?? "config.json"),
       tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
       weights: openCheckpoint(model.existing(part.file)),
-      visionTower: openCheckpoint(visionTower ?? model.existing(part.visionTower ?? part.file)))
+      visionTower: tower.map { path throws(CheckpointError) in try openCheckpoint(path) },
+      preprocessor: ImagePreprocessor(size: part.imageSize ?? 512))
   }
 
   /// Whether a specification is a path rather than a name: it has a slash or there is such a file.
