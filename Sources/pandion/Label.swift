@@ -11,7 +11,8 @@ struct Label: ParsableCommand {
   @Argument(help: ArgumentHelp("A PNG or JPEG picture.", valueName: "IMAGE")) var image: String
   @OptionGroup var prompts: PromptOptions
   @Flag(help: "Segment everything first.") var auto = false
-  @Option(help: ArgumentHelp("A JSON list of objects that have 'segmentation', as auto --json prints.", valueName: "F.json"))
+  @Option(
+    help: ArgumentHelp("A JSON list of objects that have 'segmentation', as auto --json prints.", valueName: "F.json"))
   var masks: String?
   @Flag(help: "All three masks of a prompt instead of the single one.") var multimask = false
   @Option(help: "The form of the answer.") var style: LabelStyle = .short
