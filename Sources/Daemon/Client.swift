@@ -5,14 +5,10 @@ import ZeroMQ
 public struct Client: ~Copyable {
   public let endpoint: String
   private let socket: Socket
-  private let timeout: Int
 
-  /// - Parameters:
-  ///   - endpoint: for instance `tcp://127.0.0.1:5560`.
-  ///   - timeout: how long an answer may take, in milliseconds.
-  public init(endpoint: String, timeout: Int = 600_000) throws(DaemonError) {
+  /// - Parameter endpoint: for instance `tcp://127.0.0.1:5560`.
+  public init(endpoint: String) throws(DaemonError) {
     self.endpoint = endpoint
-    self.timeout = timeout
     socket = try sockets { () throws(ZeroMQError) in
       let socket = try Socket(Context(), .dealer)
       try socket.connect(endpoint)
@@ -21,22 +17,28 @@ public struct Client: ~Copyable {
   }
 
   /// Sends a request and waits for its final reply, which may be an error of the daemon's.
-  public func call(_ request: Request, blobs: [[UInt8]] = []) throws(DaemonError) -> Reply {
-    try send([request.header.serialized()] + blobs)
+  ///
+  /// - Parameter timeout: how long each reply may take.
+  public func send(
+    _ request: Request, blobs: [[UInt8]] = [], timeout: Duration = .seconds(600)
+  ) throws(DaemonError) -> Reply {
+    let parts = timeout.components
+    let milliseconds = Int(min(max(parts.seconds, 0), 86_400)) * 1000 + Int(parts.attoseconds / 1_000_000_000_000_000)
+    try send(frames: [request.header.serialized()] + blobs, milliseconds: milliseconds)
     while true {
-      let reply = try receive()
+      let reply = try receive(milliseconds: milliseconds)
       // A reply to an earlier request that was given up may come first.
       if reply.header["id"]?.string == request.id, reply.header["final"]?.bool ?? true { return reply }
     }
   }
 
-  func send(_ frames: [[UInt8]]) throws(DaemonError) {
-    try sockets { () throws(ZeroMQError) in try socket.send(frames, timeout: timeout) }
+  func send(frames: [[UInt8]], milliseconds: Int) throws(DaemonError) {
+    try sockets { () throws(ZeroMQError) in try socket.send(frames, timeout: milliseconds) }
   }
 
-  func receive() throws(DaemonError) -> Reply {
+  func receive(milliseconds: Int) throws(DaemonError) -> Reply {
     let limits = MessageLimits(frames: 1 << 16, bytes: 1 << 30)
-    let message = try sockets { () throws(ZeroMQError) in try socket.receive(timeout: timeout, limits: limits) }
+    let message = try sockets { () throws(ZeroMQError) in try socket.receive(timeout: milliseconds, limits: limits) }
     guard message.droppedFrames == 0, let first = message.frames.first else {
       throw .badReply(endpoint: endpoint, reason: "it has more than \(limits.bytes) bytes")
     }

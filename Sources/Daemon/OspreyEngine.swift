@@ -110,6 +110,7 @@ public struct OspreyEngine: LabelEngine {
     switch error {
     case .cancelled: WireError(.cancelled, "the request was cancelled")
     case .regionCount, .regionPlaceholder: WireError(.badRequest, "question: \(error)")
+    case .vocabulary: WireError(.badRequest, "\(error)")
     case .maskSize, .maxTokens: WireError(.badRequest, "\(error)")
     case .imageSize: WireError(.badRequest, "image: \(error)")
     case .promptTooLong: WireError(.tooLarge, "question: \(error)")

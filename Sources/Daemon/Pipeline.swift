@@ -28,7 +28,7 @@ public final class Pipeline: Sendable {
   }
 
   /// Answers a request here and now; an error is an answer too.
-  public func run(_ request: Request, blobs: [[UInt8]] = []) -> Reply {
+  public func perform(_ request: Request, blobs: [[UInt8]] = []) -> Reply {
     let job = Job(request, blobs: blobs)
     var stage = first(request)
     while let current = stage {

@@ -8,6 +8,9 @@ extension JSONValue {
     return output
   }
 
+  /// The document as text, over several lines.
+  public var text: String { String(decoding: serialized(pretty: true), as: UTF8.self) }
+
   private func write(to output: inout [UInt8], indent: Int?) {
     switch self {
     case .null: output += "null".utf8

@@ -1,3 +1,6 @@
+// The names are the fixtures' own, as the reference writes them.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 import Checkpoints
 import Foundation
 import Imaging

@@ -1,0 +1,151 @@
+import Foundation
+import Imaging
+import Masks
+import Synchronization
+import Wire
+import ZeroMQ
+
+@testable import Daemon
+
+struct FakeMemory: Held { let byteCount: Int }
+
+/// Finds a square around each point; with `multimask` three of growing size. Can be held up to see what waits.
+final class FakeSegmenter: SegmentEngine {
+  let model = ModelDescription(name: "fake", role: "segmenter", architecture: "square", files: [("f", "00")])
+  /// Taken once for each embedding; nil does not wait.
+  let gate: DispatchSemaphore?
+  let embedded = Atomic<Int>(0)
+  let started = DispatchSemaphore(value: 0)
+
+  init(gate: DispatchSemaphore? = nil) { self.gate = gate }
+
+  func embed(_ image: Image) throws -> any Held {
+    embedded.add(1, ordering: .relaxed)
+    started.signal()
+    gate?.wait()
+    return FakeMemory(byteCount: 1000)
+  }
+
+  func predict(
+    _ embedding: any Held, _ prompts: [Prompt], multimask: Bool, withLogits: Bool, isCancelled: () -> Bool
+  ) throws -> [[FoundMask]] {
+    prompts.map { prompt in
+      let point = prompt.points.first ?? Point(x: prompt.box?.x0 ?? 0, y: prompt.box?.y0 ?? 0)
+      return (0..<(multimask ? 3 : 1)).map { size in
+        var mask = FoundMask(
+          mask: square(Int(point.x), Int(point.y), 2 + 2 * size), predictedIoU: 0.5 + 0.1 * Float(size),
+          stabilityScore: 0.9)
+        if withLogits { mask.logits = FoundMask.Logits(height: 1, width: 2, values: [1.5, -2]) }
+        return mask
+      }
+    }
+  }
+
+  func automatic(
+    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+  ) throws -> [FoundMask] {
+    (0..<3).map { FoundMask(mask: square(16, 12, 2 + 3 * $0), predictedIoU: 0.9 - 0.1 * Float($0)) }
+  }
+}
+
+/// A square of side 2·half around a point of a 32×24 picture.
+func square(_ x: Int, _ y: Int, _ half: Int) -> RunLengthEncoding {
+  var mask = BitMask(width: 32, height: 24)
+  for row in max(0, y - half)..<min(24, y + half) {
+    for column in max(0, x - half)..<min(32, x + half) { mask[column, row] = true }
+  }
+  return RunLengthEncoding(mask)
+}
+
+/// Calls a mask by its area.
+final class FakeLabeler: LabelEngine {
+  let model = ModelDescription(name: "fake", role: "labeler", architecture: "area")
+  let looked = Atomic<Int>(0)
+  let answered = Atomic<Int>(0)
+
+  func look(_ image: Image) throws -> any Held {
+    looked.add(1, ordering: .relaxed)
+    return FakeMemory(byteCount: 10)
+  }
+  func read(_ features: any Held) throws -> any Held { FakeMemory(byteCount: 20) }
+
+  func words(_ seen: any Held, _ masks: [BitMask], _ wish: WordsWish, isCancelled: () -> Bool) throws -> [Words] {
+    masks.map {
+      answered.add(1, ordering: .relaxed)
+      return Words(label: "area \($0.area)", score: 0.5)
+    }
+  }
+}
+
+enum Pictures {
+  static let image = Image(
+    width: 32, height: 24, pixels: (0..<32 * 24 * 3).map { UInt8(truncatingIfNeeded: $0 * 7) })
+  static func png() throws -> [UInt8] { try image.encodedPNG() }
+  static func jpeg() throws -> [UInt8] { try image.encodedJPEG(quality: 90) }
+
+  /// The beginning of a PNG that says it is 100,000 × 100,000.
+  static func hugePNG() throws -> [UInt8] {
+    var bytes = try png()
+    for (offset, byte) in [0x00, 0x01, 0x86, 0xA0, 0x00, 0x01, 0x86, 0xA0].enumerated() {
+      bytes[16 + offset] = UInt8(byte)
+    }
+    return bytes
+  }
+}
+
+/// A started daemon on a free loopback port, with raw sockets to it.
+final class Rig {
+  let server: Server
+  let context: Context
+  let segmenter: FakeSegmenter
+  let labeler = FakeLabeler()
+  var endpoint: String { server.endpoints[0] }
+  var control: String { server.controlEndpoints[0] }
+
+  init(
+    gate: DispatchSemaphore? = nil, extra: [String] = [], limits: WireLimits = .init(),
+    _ change: (inout Configuration) -> Void = { _ in }
+  ) throws {
+    segmenter = FakeSegmenter(gate: gate)
+    var configuration = Configuration(
+      endpoints: ["tcp://127.0.0.1:*"] + extra, controlEndpoints: ["tcp://127.0.0.1:*"])
+    change(&configuration)
+    let pipeline = Pipeline(segmenter: segmenter, labeler: labeler, version: "test", limits: limits)
+    server = try Server(configuration, pipeline)
+    try server.start()
+    context = try Context()
+  }
+
+  func socket(_ kind: SocketKind = .dealer, to endpoint: String? = nil) throws -> Socket {
+    let socket = try Socket(context, kind)
+    try socket.connect(endpoint ?? self.endpoint)
+    return socket
+  }
+
+  /// Sends frames as they are and reads the reply's header.
+  func ask(_ frames: [[UInt8]], to endpoint: String? = nil) throws -> JSONValue {
+    let socket = try socket(to: endpoint)
+    try socket.send(frames)
+    return try Self.header(socket)
+  }
+
+  func ask(_ header: String, _ blobs: [[UInt8]] = [], to endpoint: String? = nil) throws -> JSONValue {
+    try ask([Array(header.utf8)] + blobs, to: endpoint)
+  }
+
+  static func header(_ socket: borrowing Socket) throws -> JSONValue {
+    let frames = try socket.receive(timeout: 20_000).frames
+    return try JSONValue(parsing: frames.first { !$0.isEmpty } ?? [])
+  }
+
+  func stop() throws {
+    server.drain()
+    try server.wait()
+  }
+
+  func isServing() throws -> Bool {
+    try ask(
+      #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"prompts":[{"points":[[5,5]],"point_labels":[1]}]}"#,
+      [Pictures.png()])["masks"]?[0]?["label"]?.string != nil
+  }
+}

@@ -1,0 +1,176 @@
+import Foundation
+import Imaging
+import Masks
+import Testing
+import Wire
+import ZeroMQ
+
+@testable import Daemon
+
+@Suite struct ServerTests {
+  private static let click = #""prompts":[{"points":[[16,12]],"point_labels":[1]}]"#
+
+  @Test func theTenLineClientGetsAWord() throws {
+    let rig = try Rig()
+    let socket = try rig.socket(.req)
+    let header =
+      #"{"v":1,"op":"label","id":"1","image":{"blob":0,"encoding":"jpeg"},"prompts":[{"points":[[16,12]],"point_labels":[1]}]}"#
+    try socket.send([Array(header.utf8), Pictures.jpeg()])
+    let reply = try Rig.header(socket)
+    #expect(reply["masks"]?[0]?["label"] == .string("area 16"))
+    #expect(reply["id"] == .string("1") && reply["op"] == .string("label") && reply["final"] == .bool(true))
+    try rig.stop()
+  }
+
+  @Test func theDelimiterIsEchoedAndOnlyIfItWasSent() throws {
+    let rig = try Rig()
+    let socket = try rig.socket()
+    try socket.send([[], Array(#"{"v":1,"op":"hello"}"#.utf8)])
+    let with = try socket.receive(timeout: 5000).frames
+    #expect(with.count == 2 && with[0].isEmpty)
+    try socket.send([Array(#"{"v":1,"op":"hello"}"#.utf8)])
+    #expect(try socket.receive(timeout: 5000).frames == [with[1]])
+    try rig.stop()
+  }
+
+  @Test func helloTellsLimitsAndModels() throws {
+    let rig = try Rig()
+    let hello = try rig.ask(#"{"v":1,"op":"hello","id":"h"}"#)
+    #expect(hello["version"] == .string("test"))
+    #expect(hello["limits"]?["blobs"] == .integer(64))
+    #expect(hello["models"]?[0]?["files"]?[0]?["sha256"] == .string("00"))
+    #expect(try rig.ask(#"{"v":1,"op":"models"}"#)["models"]?.array?.count == 2)
+    try rig.stop()
+  }
+
+  @Test func ipcServesToo() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pandion-test-\(getpid())").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let rig = try Rig(extra: ["ipc://\(folder)/pandion.sock"])
+    let client = try Client(endpoint: "ipc://\(folder)/pandion.sock")
+    let reply = try client.send(Request(.hello, id: "a"), timeout: .seconds(10))
+    #expect(reply.header["name"] == .string("pandion"))
+    try rig.stop()
+  }
+
+  @Test func aHandleStandsForItsPicture() throws {
+    let rig = try Rig()
+    let put = try rig.ask(#"{"v":1,"op":"put_image","image":{"blob":0,"encoding":"png"}}"#, [Pictures.png()])
+    let handle = try #require(put["image"]?["handle"]?.string)
+    #expect(put["image"]?["width"] == .integer(32) && put["image"]?["height"] == .integer(24))
+    let masks = try rig.ask(#"{"v":1,"op":"segment","image":{"handle":"\#(handle)"},\#(Self.click)}"#)
+    #expect(masks["masks"]?.array?.count == 3)
+    // The same pixels by another way have the same name, and are not looked at again.
+    let raw = try rig.ask(
+      #"{"v":1,"op":"put_image","image":{"blob":0,"encoding":"rgb8","width":32,"height":24}}"#, [Pictures.image.pixels])
+    #expect(raw["image"]?["handle"] == .string(handle))
+    #expect(rig.segmenter.embedded.load(ordering: .relaxed) == 1)
+    let unknown = try rig.ask(
+      #"{"v":1,"op":"segment","image":{"handle":"sha256:\#(String(repeating: "0", count: 64))"},\#(Self.click)}"#)
+    #expect(unknown["error"]?["code"] == .string("no_image"))
+    try rig.stop()
+  }
+
+  @Test func aRepeatedIdGetsTheSameAnswer() throws {
+    let rig = try Rig()
+    let socket = try rig.socket()
+    let header = #"{"v":1,"op":"label","id":"x","image":{"blob":0,"encoding":"png"},\#(Self.click)}"#
+    let frames = [Array(header.utf8), try Pictures.png()]
+    try socket.send(frames)
+    let first = try socket.receive(timeout: 5000)
+    try socket.send(frames)
+    #expect(try socket.receive(timeout: 5000) == first)
+    #expect(rig.labeler.answered.load(ordering: .relaxed) == 1)
+    // Another client's id is another id.
+    _ = try rig.ask(frames)
+    #expect(rig.labeler.answered.load(ordering: .relaxed) == 2)
+    try rig.stop()
+  }
+
+  @Test func whatIsTooMuchIsRefusedAsBusyAndTheRestIsAnswered() throws {
+    let gate = DispatchSemaphore(value: 0)
+    let rig = try Rig(gate: gate) { $0.queue = 2 }
+    let socket = try rig.socket()
+    for id in ["a", "b", "c"] {
+      let header = #"{"v":1,"op":"segment","id":"\#(id)","image":{"blob":0,"encoding":"png"},\#(Self.click)}"#
+      try socket.send([Array(header.utf8), Pictures.png()])
+    }
+    let refused = try Rig.header(socket)
+    #expect(refused["id"] == .string("c") && refused["error"]?["code"] == .string("busy"))
+    #expect(refused["error"]?["retryable"] == .bool(true))
+    #expect(refused["error"]?["retry_after_ms"] == .integer(100))
+    gate.signal()
+    #expect(try Rig.header(socket)["masks"]?.array?.count == 3)
+    #expect(try Rig.header(socket)["masks"]?.array?.count == 3)
+    try rig.stop()
+  }
+
+  @Test func prioritiesDeadlinesAndCancellation() throws {
+    let gate = DispatchSemaphore(value: 0)
+    let rig = try Rig(gate: gate)
+    let socket = try rig.socket()
+    func send(_ id: String, _ fields: String = "") throws {
+      let header = #"{"v":1,"op":"segment","id":"\#(id)"\#(fields),"image":{"blob":0,"encoding":"png"},\#(Self.click)}"#
+      try socket.send([Array(header.utf8), Pictures.png()])
+    }
+    try send("first")
+    rig.segmenter.started.wait()
+    try send("late", #","deadline_ms":0"#)
+    try send("dropped")
+    try send("low", #","priority":-1"#)
+    try send("high", #","priority":5"#)
+    // The control endpoint answers while the stage is held up, but only what has been read can be cancelled.
+    while try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)["active"] != .integer(5) { usleep(1000) }
+    let cancelled = try rig.ask(#"{"v":1,"op":"cancel","request":"dropped"}"#, to: rig.control)
+    #expect(cancelled["cancelled"] == .integer(1))
+    gate.signal()
+    var replies: [String] = []
+    for _ in 0..<5 {
+      let reply = try Rig.header(socket)
+      replies.append("\(reply["id"]?.string ?? "") \(reply["error"]?["code"]?.string ?? "ok")")
+    }
+    #expect(replies == ["first ok", "high ok", "late deadline", "dropped cancelled", "low ok"])
+    try rig.stop()
+  }
+
+  @Test func drainingFinishesWhatWasAccepted() throws {
+    let gate = DispatchSemaphore(value: 0)
+    let rig = try Rig(gate: gate)
+    let header = Array(#"{"v":1,"op":"label","id":"a","image":{"blob":0,"encoding":"png"},\#(Self.click)}"#.utf8)
+    let accepted = try rig.socket()
+    try accepted.send([header, Pictures.png()])
+    rig.segmenter.started.wait()
+    let told = try rig.ask(#"{"v":1,"op":"drain"}"#, to: rig.control)
+    #expect(told["status"] == .string("draining") && told["active"] == .integer(1))
+    #expect(try rig.ask(#"{"v":1,"op":"health"}"#, to: rig.control)["status"] == .string("draining"))
+    let late = try rig.ask([header, Pictures.png()])
+    #expect(late["error"]?["code"] == .string("shutting_down"))
+    gate.signal()
+    try rig.server.wait()
+    #expect(try Rig.header(accepted)["masks"]?[0]?["label"] == .string("area 16"))
+  }
+
+  @Test func healthAndStats() throws {
+    let rig = try Rig()
+    #expect(try rig.isServing())
+    #expect(try rig.ask(#"{"v":1,"op":"health"}"#, to: rig.control)["status"] == .string("ok"))
+    let stats = try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)
+    #expect(stats["requests"]?["label"] == .integer(1))
+    #expect(stats["latency"]?["label"]?["count"] == .integer(1))
+    #expect(stats["pictures"]?["count"] == .integer(1))
+    let work = try rig.ask(
+      #"{"v":1,"op":"put_image","image":{"blob":0,"encoding":"png"}}"#, [Pictures.png()], to: rig.control)
+    #expect(work["error"]?["code"] == .string("bad_request"))
+    try rig.stop()
+  }
+
+  @Test func aTakenPortIsNamed() throws {
+    let rig = try Rig()
+    let other = try Server(Configuration(endpoints: [rig.endpoint]), Pipeline(segmenter: nil, labeler: nil))
+    #expect(throws: DaemonError.socket(.failed(operation: "listen on", endpoint: rig.endpoint, errno: EADDRINUSE))) {
+      try other.start()
+    }
+    try rig.stop()
+  }
+}
