@@ -41,7 +41,7 @@ extension Tensor {
               return
             }
             // Small heads run side by side; large ones one after the other, each product on all threads.
-            let sideBySide = n * m <= 1 << 15
+            let sideBySide = n * m <= 1 << 15 && n * m * max(d, e) <= gemmSingleThreadLimit
             ComputePool.forEach(batch * heads, grain: sideBySide ? max(1, (1 << 14) / max(n * m, 1)) : Int.max) {
               jobs in
               let scores = Buffer(uninitialized: n * m)

@@ -38,7 +38,11 @@ extension Tensor {
       Tensor([n, width]) { out in
         guard let q = q.baseAddress, let out = out.baseAddress else { return }
         let blocks = (n + block - 1) / block
-        ComputePool.forEach(heads * blocks, grain: max(1, (1 << 15) / max(min(n, block) * m, 1))) { jobs in
+        // Side by side only what OpenBLAS itself runs on one thread: its threads inside ours wait for each other, and a
+        // long prefill took seven times as long.
+        let area = min(n, block) * m
+        let sideBySide = area * d <= gemmSingleThreadLimit
+        ComputePool.forEach(heads * blocks, grain: sideBySide ? max(1, (1 << 15) / max(area, 1)) : Int.max) { jobs in
           let scores = Buffer(uninitialized: min(n, block) * m)
           for job in jobs {
             let (head, first) = (job / blocks, job % blocks * block)

@@ -53,6 +53,10 @@ extension Tensor {
   }
 }
 
+/// Products of at most this many multiplications stay on the caller's thread (OpenBLAS's `SMP_THRESHOLD_MIN` times
+/// `GEMM_MULTITHREAD_THRESHOLD`), so only they may run inside `ComputePool.forEach`.
+let gemmSingleThreadLimit = 1 << 18
+
 /// `C = α·A·B + β·C` over row-major matrices with row strides: `A [rows, inner]`, `B [inner, columns]` or, transposed,
 /// `[columns, inner]`, `C [rows, columns]`.
 @inline(__always)

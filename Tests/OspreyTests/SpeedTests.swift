@@ -6,10 +6,10 @@ import Testing
 @testable import Osprey
 
 @Suite struct SpeedTests {
-  /// Prints times for a model folder; runs only where `OSPREY_FOLDER` names one.
+  /// Prints times for a model folder; runs only where `OSPREY_FOLDER` names one, on `OSPREY_THREADS` threads or one.
   @Test(.enabled(if: ProcessInfo.processInfo.environment["OSPREY_FOLDER"] != nil))
   func seeAndLabel() throws {
-    ComputePool.setThreads(1)
+    ComputePool.setThreads(ProcessInfo.processInfo.environment["OSPREY_THREADS"].flatMap(Int.init) ?? 1)
     let folder = try #require(ProcessInfo.processInfo.environment["OSPREY_FOLDER"])
     let clock = ContinuousClock()
     var osprey: Osprey?
