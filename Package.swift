@@ -55,5 +55,6 @@ let package = Package(
     tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
     tests(of: "ZeroMQ", ["ZeroMQ"]),
     tests(of: "Wire", ["Wire", "Masks"]),
+    tests(of: "Daemon", ["Daemon", "Wire", "ZeroMQ", "Imaging", "Masks"]),
   ]
 )

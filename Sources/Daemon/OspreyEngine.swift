@@ -114,7 +114,6 @@ public struct OspreyEngine: LabelEngine {
     case .maskSize, .maxTokens: WireError(.badRequest, "\(error)")
     case .imageSize: WireError(.badRequest, "image: \(error)")
     case .promptTooLong: WireError(.tooLarge, "question: \(error)")
-    case .vocabulary: WireError(.badRequest, "vocabulary: \(error)")
     case .checkpoint, .configuration, .tokenizer, .notFound: WireError(.internal, "\(error)")
     }
   }

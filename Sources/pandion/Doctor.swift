@@ -59,7 +59,7 @@ struct Doctor: ParsableCommand {
 
   /// Says who answers at an endpoint.
   private func ask(_ endpoint: String) throws {
-    let reply = try Client(endpoint: endpoint, timeout: 5000).call(Request(.hello, id: "doctor"))
+    let reply = try Client(endpoint: endpoint).send(Request(.hello, id: "doctor"), timeout: .seconds(5))
     if let error = reply.error { throw CommandError.refused(error.message) }
     if json { return Standard.output(String(decoding: reply.header.serialized(), as: UTF8.self)) }
     let models = (reply.header["models"]?.array ?? []).compactMap { $0["name"]?.string }

@@ -12,9 +12,9 @@ struct Exchange {
   init(_ operation: Request.Operation, blobs: [[UInt8]], models: ModelOptions, output: OutputOptions) throws {
     let request = Request(operation, id: UUID().uuidString)
     if let endpoint = output.connect {
-      reply = try Client(endpoint: endpoint).call(request, blobs: blobs)
+      reply = try Client(endpoint: endpoint).send(request, blobs: blobs, timeout: .seconds(600))
     } else {
-      reply = try models.pipeline(for: operation).run(request, blobs: blobs)
+      reply = try models.pipeline(for: operation).perform(request, blobs: blobs)
     }
     if let error = reply.error { throw CommandError.refused(error.message) }
   }
