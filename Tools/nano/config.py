@@ -10,7 +10,7 @@ SEGMENTER = {
 }
 
 LABELER = {
-    "architecture": "osprey", "image_size": 512, "mask_shape": 112,
+    "architecture": "osprey", "image_size": 256, "mask_shape": 112,
     "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
 

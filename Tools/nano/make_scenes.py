@@ -32,13 +32,13 @@ def write(stem, image, leaves, nodes, quality):
 
 def make_group(job):
     """Renders the pictures `VIEWS * group ...`; the same job always gives the same pictures."""
-    out, group, start, stop, split, seed, quality = job
+    out, group, start, stop, split, seed, quality, groups, favoured = job
     wanted = range(max(start, group * VIEWS), min(stop, (group + 1) * VIEWS))
     stems = {n: Path(out) / f"{n:06d}" for n in wanted}
     if all(s.with_suffix(".json").exists() for s in stems.values()):
         return 0
     rng = np.random.default_rng([SPLITS[split], seed, group])
-    stage = Stage(rng, *vocabulary.draw(rng, split))
+    stage = Stage(rng, *vocabulary.draw(rng, split, groups, favoured))
     for n in range(group * VIEWS, (group + 1) * VIEWS):
         image, owners, instances = stage.take()
         if n in stems:
@@ -56,6 +56,8 @@ def main():
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--groups", nargs="+", choices=vocabulary.GROUPS, default=list(vocabulary.GROUPS), help="things to draw from")
+    parser.add_argument("--favour", nargs="+", choices=vocabulary.GROUPS, default=[], help="draw these four times as often")
     parser.add_argument("--quality", type=int, default=92, help="of the JPEG files")
     parser.add_argument("--vocabulary", help="only write the list of words to this file")
     options = parser.parse_args()
@@ -64,7 +66,8 @@ def main():
         return
     os.makedirs(options.out, exist_ok=True)
     stop = options.start + options.count
-    jobs = [(options.out, g, options.start, stop, options.split, options.seed, options.quality)
+    jobs = [(options.out, g, options.start, stop, options.split, options.seed, options.quality,
+             options.groups, options.favour)
             for g in range(options.start // VIEWS, -(-stop // VIEWS))]
     if options.workers > 1:
         with Pool(options.workers, maxtasksperchild=50) as pool:

@@ -21,7 +21,10 @@ class Scene:
 
     def mask(self, node, leaves=None):
         """(H, W) bool."""
-        return np.isin(self.leaves if leaves is None else leaves, node["leaves"])
+        leaves = self.leaves if leaves is None else leaves
+        table = np.zeros(max(int(leaves.max()), *node["leaves"]) + 1, bool)
+        table[node["leaves"]] = True
+        return table[leaves]
 
     def chains(self):
         """(ids, 3): for each leaf id its object, part and sub-part as node indices (the finest one

@@ -145,7 +145,8 @@ def main():
     extra = {}
     if a.start:
         state = torch.load(a.start, weights_only=False)
-        both.load_state_dict(state["ema"], strict=False)
+        own = both.state_dict()  # the vocabulary may have changed since
+        both.load_state_dict({k: v for k, v in state["ema"].items() if v.shape == own[k].shape}, strict=False)
         extra = state["extra"]
     seeing = [q for n, q in both.named_parameters() if "visual" in n or "extractor" in n or "heads" in n]
     talking = [q for n, q in both.named_parameters() if not ("visual" in n or "extractor" in n or "heads" in n)]
@@ -162,7 +163,7 @@ def main():
             small = run.fraction < a.small
             side, batch, count = (256, 6, 20) if small else (512, 3, 20)
         else:
-            side, batch, count = 512, 3, 10
+            side, batch, count = config.LABELER["image_size"], 6, 10
         parts = []
         while len(parts) < batch:
             one = sample(run.sample(a.data, 1)[0], side, count)

@@ -53,9 +53,8 @@ def sample(stem, side, count, several):
     valid = leaves.shape
     chains = scene.chains()[augment.pad(leaves, side)]  # (S, S, 3) node indices
     chains[valid[0]:] = chains[:, valid[1]:] = -1
-    found = [np.unique(chains[..., level]) for level in range(3)]
-    nodes = [(level, i) for level in range(3) for i in found[level]
-             if i >= 0 and scene.nodes[i]["level"] == level and (chains[..., level] == i).sum() >= 12]
+    areas = [np.bincount(chains[..., level].ravel() + 1, minlength=len(scene.nodes) + 1)[1:] for level in range(3)]
+    nodes = [(n["level"], i) for i, n in enumerate(scene.nodes) if areas[n["level"]][i] >= 12]
     if not nodes:
         return None
     weight = np.array([(1.0, 1.0, 0.8)[level] / sum(n[0] == level for n in nodes) for level, _ in nodes])

@@ -104,9 +104,10 @@ class TwoWayBlock(nn.Module):
         else:
             t = t + self.self_attn(t + tpos, t + tpos, t)
         t = self.norm1(t)
-        t = self.norm2(t + self.cross_attn_token_to_image(t + tpos, x + xpos, x))
+        at = x + xpos
+        t = self.norm2(t + self.cross_attn_token_to_image(t + tpos, at, x))
         t = self.norm3(t + self.mlp(t))
-        x = self.norm4(x + self.cross_attn_image_to_token(x + xpos, t + tpos, t))
+        x = self.norm4(x + self.cross_attn_image_to_token(at, t + tpos, t))
         return t, x
 
 
@@ -136,6 +137,14 @@ class MLP(nn.Module):
         return self.layers[-1](x)
 
 
+def enlarge(x, conv):
+    """The transposed 2×2 convolution `conv` as one matrix product: (P, H, W, C) -> (P, 2H, 2W, O)."""
+    p, h, w, c = x.shape
+    out = conv.weight.shape[1]
+    y = x @ conv.weight.permute(0, 2, 3, 1).reshape(c, 4 * out) + conv.bias.repeat(4).to(x.dtype)
+    return y.view(p, h, w, 2, 2, out).transpose(2, 3).reshape(p, 2 * h, 2 * w, out)
+
+
 class MaskDecoder(nn.Module):
     def __init__(self, dim, heads=8, hidden=512, depth=2, iou_hidden=128):
         super().__init__()
@@ -154,10 +163,14 @@ class MaskDecoder(nn.Module):
         p, l, c = image.shape
         size = math.isqrt(l)
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        dense, position = dense.to(image.dtype), position.to(image.dtype)  # keeps the image's side in bfloat16
         t, x = self.transformer(torch.cat([own.expand(p, -1, -1), prompts], 1), image + dense, position)
-        x = self.output_upscaling(x.transpose(1, 2).unflatten(2, (size, size)))  # (P, C/8, 4s, 4s)
+        first, norm, _, second, _ = self.output_upscaling
+        x = enlarge(x.unflatten(1, (size, size)), first)
+        x = F.gelu(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
+        x = F.gelu(enlarge(x, second)).flatten(1, 2)  # (P, 16·L, C/8)
         hyper = torch.stack([f(t[:, 1 + i]) for i, f in enumerate(self.output_hypernetworks_mlps)], 1)
-        masks = torch.einsum("ptc,pchw->pthw", hyper, x.to(hyper.dtype))
+        masks = (hyper @ x.to(hyper.dtype).transpose(1, 2)).unflatten(2, (4 * size, 4 * size))
         return masks, self.iou_prediction_head(t[:, 0])
 
 

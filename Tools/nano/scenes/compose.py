@@ -150,7 +150,7 @@ class Stage:
         rng, taken = self.rng, [] if self.robot is None else [self.robot.footprint]
         tx, ty = self.table.support
         sizes = [np.linalg.norm(np.ptp(np.concatenate(b.points), 0)) / 2 for b in self.bodies[1:]]
-        reach = rng.uniform(.8, 1.6) * np.sqrt(np.sum(np.square(sizes))) + .03
+        reach = rng.uniform(.7, 1.25) * np.sqrt(np.sum(np.square(sizes))) + .03
         tx, ty = np.minimum((tx, ty), reach)
         cx, cy = (np.array(self.table.support) - (tx, ty)) * rng.uniform(-1, 1, 2)
         order = sorted(range(1, len(self.bodies)), key=lambda i: -np.ptp(np.concatenate(self.bodies[i].points), 0).max())
@@ -188,13 +188,13 @@ class Stage:
         spots = np.array(taken or [(0, 0, .2)])
         centre = np.array([*spots[:, :2].mean(0), rng.uniform(.01, .07)])
         extent = (np.hypot(*(spots[:, :2] - centre[:2]).T) + .5 * spots[:, 2]).max()
-        if rng.random() < .35:      # a closer look at one thing
+        if rng.random() < .45:      # a closer look at one thing
             x, y, r = spots[rng.integers(len(spots))]
             centre[:2], extent = (x, y), r * rng.uniform(1.1, 2.2)
         centre[:2] += rng.normal(0, .12 * extent, 2)
         up, around = np.radians(rng.uniform(15, 80)), rng.uniform(0, 2 * np.pi)
         fov = rng.uniform(32, 62)
-        distance = max(.16, extent * rng.uniform(.8, 1.5)) / np.tan(np.radians(fov / 2))
+        distance = max(.16, extent * rng.uniform(.7, 1.15)) / np.tan(np.radians(fov / 2))
         away = np.array([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)])
         eye = centre + away * min(distance, 2.2)
         right = np.cross([0, 0, 1], away)

@@ -2,7 +2,7 @@
 """Turns a map of geoms into the tree of labelled nodes of one picture."""
 import numpy as np
 
-LEAST = 60      # visible pixels a node needs
+LEAST = 200     # visible pixels a node needs, of 512²
 MOST = .92      # share of its parent above which a part says nothing new
 
 

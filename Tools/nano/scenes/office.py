@@ -61,9 +61,11 @@ def phone(b):
 
 def _keys(b, under, half, centre, rows, columns, gap=.78, paint="keys"):
     sx, sy = half[0] / columns, half[1] / rows
+    keys = b.part("keys", under)        # one part: single keys are too small to click
+    b.box(keys, (*half, .0006), (centre[0], centre[1], centre[2] - .0012), paint)
     for i in range(rows):
         for j in range(columns):
-            b.box(b.part("key", under), (sx * gap, sy * gap, .0018),
+            b.box(keys, (sx * gap, sy * gap, .0018),
                   (centre[0] + sx * (2 * j + 1 - columns), centre[1] + sy * (2 * i + 1 - rows), centre[2]), paint)
 
 
@@ -151,9 +153,11 @@ def calculator(b):
     b.paint("keys", "white", "gray", "black", "orange")
     b.slab("", (x, y, .006), (0, 0, .006), corner=.15)
     b.box(b.part("screen"), (x * .85, y * .2, .0006), (0, y * .68, .0125), "green" if b.chance(.4) else "gray")
+    buttons = b.part("buttons")
+    b.box(buttons, (x * .82, y * .65, .001), (0, -y * .21, .0125), "keys")
     for i in range(4):
         for j in range(4):
-            b.box(b.part("button"), (x * .16, y * .11, .002), (x * .42 * (j - 1.5), y * (.3 - .34 * i), .0135), "keys")
+            b.box(buttons, (x * .16, y * .11, .002), (x * .42 * (j - 1.5), y * (.3 - .34 * i), .0135), "keys")
     b.flat = True
 
 

@@ -2,16 +2,28 @@
 """Every word of the scenes, and how often an object is drawn."""
 import numpy as np
 
-from . import kitchen, office, tools  # noqa: F401  (they register their builders)
+from . import furniture, kitchen, office, tools, toys
 from .bodies import BUILDERS, Body
 from .textures import COLOURS, MATERIALS
 
 
-def draw(rng, split):
-    """The words of a scene's objects, and which of them are variants reserved for evaluation."""
-    words = sorted(BUILDERS)
+GROUPS = {m.__name__.rpartition(".")[2]: {w for w, f in BUILDERS.items() if f.__module__ == m.__name__}
+          for m in (furniture, kitchen, office, tools, toys)}
+
+
+def draw(rng, split, groups=tuple(GROUPS), favoured=()):
+    """The words of a scene's objects, and which of them are variants reserved for evaluation.
+
+    `favoured` groups come four times as often as the others.
+    """
+    words = sorted(set().union(*(GROUPS[g] for g in groups)))
     count = int(rng.integers(3, 10))
-    chosen = [words[n] for n in rng.permutation(len(words))[:count]]
+    if favoured:
+        wanted = set().union(*(GROUPS[g] for g in favoured))
+        weight = np.array([4. if w in wanted else 1. for w in words])
+        chosen = [words[n] for n in rng.choice(len(words), count, replace=False, p=weight / weight.sum())]
+    else:
+        chosen = [words[n] for n in rng.permutation(len(words))[:count]]
     if rng.random() < .3:
         chosen.append(chosen[0])
     reserved = [split != "train" and bool(rng.random() < .36) for _ in chosen]
