@@ -1,19 +1,4 @@
 extension GivenMask {
-<<<<<<< HEAD
-  /// The masks of a JSON list, such as `auto --json` prints; the errors name the list's entries.
-  public static func list(_ json: [UInt8], limits: WireLimits = WireLimits()) throws(WireError) -> [GivenMask] {
-    let document: JSONValue
-    do throws(JSONError) {
-      document = try JSONValue(parsing: json, limits: JSONLimits(bytes: 1 << 28, depth: limits.headerDepth))
-    } catch {
-      throw .bad("the masks are not a JSON list of objects that have 'segmentation': \(error)")
-    }
-    let reader = RequestReader(blobs: 0, limits: limits)
-    var masks: [GivenMask] = []
-    for (index, value) in try Fields.list(document, "masks", limit: limits.masks).enumerated() {
-      masks.append(try reader.givenMask(value, path: "masks[\(index)]"))
-    }
-=======
   /// Reads a file of masks: a JSON list of objects that have `segmentation`, or a reply that has such a list as `masks`.
   ///
   /// - Throws: an error that names the mask and its field.
@@ -30,7 +15,6 @@ extension GivenMask {
     let reader = RequestReader(blobs: 0, limits: limits)
     var masks: [GivenMask] = []
     for (index, value) in list.enumerated() { masks.append(try reader.givenMask(value, path: "masks[\(index)]")) }
->>>>>>> daemon
     return masks
   }
 }
