@@ -4,13 +4,7 @@ import Masks
 import Osprey
 import Wire
 
-extension ImageFeatures: Held {
-  public var byteCount: Int {
-    // The pyramid's four levels hold twice what res2 holds, which has four times as many numbers as the input at most.
-    4 * (imageTokens.count + 16 * width)
-  }
-}
-
+extension ImageFeatures: Held {}
 extension OspreyImage: Held {}
 
 /// `Osprey` as the stages "extract" and "language" want it.
@@ -54,49 +48,64 @@ public struct OspreyEngine: LabelEngine {
           isCancelled: isCancelled)
       }
       if let question = wish.question {
-        return try ask(Question(Self.withRegion(question)), wish.maxTokens ?? longTokens).map { words($0, wish) }
-      }
-      guard wish.style == .detailed else {
-        let question: Question = wish.style == .category || wish.vocabulary != nil ? .init(.category) : .init(.short)
-        return try ask(question, wish.maxTokens ?? shortTokens).map { words($0, wish) }
+        if wish.vocabulary != nil {
+          throw .vocabulary(reason: "cannot answer a question of your own; give one of them")
+        }
+        return try ask(Question(Self.withRegion(question)), wish.maxTokens ?? longTokens).map(words)
       }
       // A description alone would leave its mask without a name.
-      let names = try ask(Question(.short), shortTokens)
-      let descriptions = try ask(Question(.detailed), wish.maxTokens ?? longTokens)
-      return zip(names, descriptions).map { name, description in
-        var result = words(name, wish)
-        result.description = description.text
-        return result
+      let isDetailed = wish.style == .detailed
+      var results: [Words] = []
+      if let vocabulary = wish.vocabulary {
+        for mask in masks { results.append(try choose(image, mask, vocabulary, isCancelled)) }
+      } else {
+        let question: Question = wish.style == .category ? .init(.category) : .init(.short)
+        let tokens = isDetailed ? shortTokens : wish.maxTokens ?? shortTokens
+        results = try ask(question, tokens).map(words)
       }
+      guard isDetailed else { return results }
+      let descriptions = try ask(Question(.detailed), wish.maxTokens ?? longTokens)
+      for (index, description) in descriptions.enumerated() { results[index].description = description.text }
+      return results
     } catch {
       throw Self.explain(error)
     }
   }
 
-  private func words(_ answer: Answer, _ wish: WordsWish) -> Words {
+  private func words(_ answer: Answer) -> Words {
+    // An answer without a word has no probability.
     let score = answer.tokenIds.isEmpty ? 0 : Float(exp(answer.meanLogProbability))
-    guard let vocabulary = wish.vocabulary else {
-      return Words(label: answer.text, score: score, evidence: Self.json(answer, said: nil))
-    }
-    let ranked = Vocabulary(vocabulary).ranked(answer.text)
+    let levels = answer.evidence.regions.first ?? []
     return Words(
-      label: ranked.first?.label ?? answer.text, score: ranked.first.map { $0.score * score } ?? score,
-      alternatives: ranked.dropFirst().prefix(4).filter { $0.score > 0 },
-      evidence: Self.json(answer, said: answer.text))
+      label: answer.text, score: score,
+      evidence: Self.evidence(
+        levels,
+        [
+          ("prompt", .string(answer.evidence.prompt)), ("tokens", .integer(answer.tokenIds.count)),
+          ("complete", .bool(answer.evidence.isComplete)),
+        ]))
   }
 
-  /// What the answer rests on.
-  ///
-  /// - Parameter said: the model's own words, where the label is another's.
-  private static func json(_ answer: Answer, said: String?) -> JSONValue {
-    let levels = answer.evidence.regions.first ?? []
-    return JSONValue(entries: [
-      ("prompt", .string(answer.evidence.prompt)),
-      ("cells", JSONValue(entries: levels.map { ($0.level, .integer($0.cells)) })),
-      ("empty_levels", .array(levels.filter { $0.cells == 0 }.map { .string($0.level) })),
-      ("tokens", .integer(answer.tokenIds.count)), ("complete", .bool(answer.evidence.isComplete)),
-      ("answer", said.map { .string($0) }),
-    ])
+  /// The likeliest of the user's own words, with the next ones as alternatives; scores are shares among them.
+  private func choose(
+    _ image: OspreyImage, _ mask: BitMask, _ vocabulary: [String], _ isCancelled: () -> Bool
+  ) throws(OspreyError) -> Words {
+    let choices = try labeler.choose(image, mask: mask, among: vocabulary, isCancelled: isCancelled)
+    let levels = try labeler.regionTokens(image.features, mask).levels
+    return Words(
+      label: choices.first?.word ?? "", score: choices.first.map { Float($0.share) },
+      alternatives: choices.dropFirst().prefix(4).map { ($0.word, Float($0.share)) },
+      evidence: Self.evidence(
+        levels, [("log_probability", choices.first.map { .number($0.logProbability) })]))
+  }
+
+  /// What the words rest on: how many cells of each level the mask covers, and at which it is too thin to be seen.
+  private static func evidence(_ levels: [LevelEvidence], _ others: [(String, JSONValue?)]) -> JSONValue {
+    JSONValue(
+      entries: [
+        ("cells", JSONValue(entries: levels.map { ($0.level, .integer($0.cells)) })),
+        ("empty_levels", .array(levels.filter { $0.cells == 0 }.map { .string($0.level) })),
+      ] + others)
   }
 
   /// A user's question with the region in it: `<mask>` means the pair of tokens that Osprey has for one.

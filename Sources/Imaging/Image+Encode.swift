@@ -32,7 +32,9 @@ extension BitMask {
   ///
   /// - Throws: `cannotEncode`, also if the mask has no pixels.
   public func encodedPNG() throws(ImagingError) -> [UInt8] {
-    try encodePNG(bits.map { $0 == 0 ? 0 : 255 }, width: width, height: height, channels: 1, depth: 8, level: 6)
+    // The type is said, or the samples would be integers of eight bytes.
+    let samples: [UInt8] = bits.map { $0 == 0 ? 0 : 255 }
+    return try encodePNG(samples, width: width, height: height, channels: 1, depth: 8, level: 6)
   }
 }
 

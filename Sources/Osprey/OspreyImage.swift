@@ -10,6 +10,9 @@ public struct ImageFeatures: Sendable {
   let pyramid: [Tensor]
   /// What the language model gets, `[T, D]`, T = (S/16)².
   public let imageTokens: Tensor
+
+  /// The memory held, in bytes.
+  public var byteCount: Int { 4 * (input.count + imageTokens.count + pyramid.reduce(0) { $0 + $1.count }) }
 }
 
 /// A picture with the part of every prompt that it fixes already run through the language model. Costs memory (see
@@ -31,8 +34,5 @@ public final class OspreyImage: Sendable {
   public var height: Int { features.height }
 
   /// The memory held, in bytes.
-  public var byteCount: Int {
-    prefix.byteCount + 4 * (features.input.count + features.imageTokens.count)
-      + 4 * features.pyramid.reduce(0) { $0 + $1.count }
-  }
+  public var byteCount: Int { prefix.byteCount + features.byteCount }
 }

@@ -142,6 +142,7 @@ struct RequestReader {
     request.style = try fields.choice("style") ?? .short
     request.question = try fields.text("question", limit: limits.textBytes)
     if let words = try fields.list("vocabulary", limit: limits.vocabulary) {
+      guard request.question == nil else { throw .bad("question and vocabulary come together; give one of them") }
       guard !words.isEmpty else { throw .bad("vocabulary is empty; it is a list of words to choose from") }
       var vocabulary: [String] = []
       for (index, word) in words.enumerated() {

@@ -123,7 +123,7 @@ import Wire
         message: "v is 9; this daemon speaks version 1"),
       Case(
         frames: [Self.header(#""op":"hello","op":"auto""#)], code: "bad_request",
-        message: start + "the key 'op' comes twice in one object, at byte 28"),
+        message: start + "the key 'op' comes twice in one object, at byte 29"),
     ])
   }
 

@@ -149,13 +149,6 @@ import Wire
     #expect(square(16, 12, 2).intersection(square(17, 12, 2)) == 12)
   }
 
-  @Test func anAnswerIsBroughtToTheUsersWords() {
-    let vocabulary = Vocabulary(["bowl", "mug", "coffee mug"])
-    #expect(vocabulary.ranked("red mug").first?.label == "mug")
-    #expect(vocabulary.ranked("a coffee mug").first?.label == "coffee mug")
-    #expect(vocabulary.ranked("bowls").first?.label == "bowl")
-  }
-
   @Test func aQuestionHasItsRegionOnce() {
     #expect(OspreyEngine.withRegion("What is <mask>?") == "What is <mask><pos>?")
     #expect(OspreyEngine.withRegion("What is <mask><pos>?") == "What is <mask><pos>?")

@@ -149,6 +149,10 @@ import Testing
     (#","auto":true,"points_per_side":0"#, "points_per_side is 0; it lies in 1…128"),
     (#","auto":true,"pred_iou_thresh":"high""#, "pred_iou_thresh is a string; it is to be a number"),
     (#","auto":true,"vocabulary":["a",1]"#, "vocabulary[1] is a number; it is to be a string"),
+    (
+      #","auto":true,"question":"a?","vocabulary":["a"]"#,
+      "question and vocabulary come together; give one of them"
+    ),
     (#","auto":true,"max_tokens":100000"#, "max_tokens is 100000; it lies in 1…1024"),
   ])
   func errorsNameTheFaultInLabel(fields: String, expected: String) {
