@@ -1,6 +1,6 @@
 /// How a daemon is set up; a YAML file and arguments change the defaults.
 public struct Configuration: Sendable, Equatable {
-  /// Where requests come in. `nil` in `endpoints` of `defaults` means the runtime folder's socket.
+  /// Where requests come in.
   public var endpoints: [String]
   /// Where control comes in, so that it never waits behind work.
   public var controlEndpoints: [String]

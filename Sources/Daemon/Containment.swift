@@ -25,7 +25,7 @@ func containingMasks(_ masks: [RunLengthEncoding], fraction: Double = 0.9) -> [I
 extension RunLengthEncoding {
   /// The number of pixels in both masks, which are of one size.
   func intersection(_ other: RunLengthEncoding) -> Int {
-    // Intersection over union is exact in a double for any mask that is allowed, but this need not divide and multiply.
+    // From I / (A + B − I); masks are small enough for a double to give back the whole number.
     let iou = Self.iou(self, other)
     return Int((iou * Double(area + other.area) / (1 + iou)).rounded())
   }
