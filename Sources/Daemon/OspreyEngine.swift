@@ -77,7 +77,7 @@ public struct OspreyEngine: LabelEngine {
     let score = answer.tokenIds.isEmpty ? 0 : Float(exp(answer.meanLogProbability))
     let levels = answer.evidence.regions.first ?? []
     return Words(
-      label: answer.text, score: score,
+      label: answer.phrase, score: score,
       evidence: Self.evidence(
         levels,
         [

@@ -1,6 +1,10 @@
 /// What Osprey says about one question.
 public struct Answer: Sendable, Equatable {
   public let text: String
+  /// A phrase as a label: without the full stop that the demo puts behind every sentence.
+  public var phrase: String {
+    text.hasSuffix(".") && !text.dropLast().contains(".") ? String(text.dropLast()) : text
+  }
   /// Without the end token.
   public let tokenIds: [Int]
   /// The mean natural logarithm of the probability of each token, the end token included: 0 is certain. 0 if none.

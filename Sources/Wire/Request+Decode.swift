@@ -141,6 +141,9 @@ struct RequestReader {
     var request = LabelRequest(image: try image(fields), regions: try regions(fields))
     request.style = try fields.choice("style") ?? .short
     request.question = try fields.text("question", limit: limits.textBytes)
+    if let question = request.question, question.allSatisfy(\.isWhitespace) {
+      throw .bad("question is empty; leave it out for the question of its style")
+    }
     if let words = try fields.list("vocabulary", limit: limits.vocabulary) {
       guard request.question == nil else { throw .bad("question and vocabulary come together; give one of them") }
       guard !words.isEmpty else { throw .bad("vocabulary is empty; it is a list of words to choose from") }

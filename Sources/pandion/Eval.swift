@@ -46,11 +46,11 @@ struct Eval: ParsableCommand {
         scores.add("click_miou", single.iou(instance.mask), instance)
         scores.add("click_miou_best", best.1, instance)
         guard let labeler, let seen else { continue }
-        let said = try labeler.label(seen, mask: instance.mask, style: .short, maxTokens: 32).text
+        let said = try labeler.label(seen, mask: instance.mask, style: .short, maxTokens: 32).phrase
         scores.add("label_accuracy", said == instance.caption ? 1 : 0, instance)
         let clicked = instance.isPart ? best.0 : single
         let guessed =
-          clicked.area == 0 ? "" : try labeler.label(seen, mask: clicked, style: .short, maxTokens: 32).text
+          clicked.area == 0 ? "" : try labeler.label(seen, mask: clicked, style: .short, maxTokens: 32).phrase
         scores.add("label_accuracy_predicted", guessed == instance.caption ? 1 : 0, instance)
       }
       bar.update(done + 1)

@@ -12,7 +12,12 @@ struct Exchange {
   init(_ operation: Request.Operation, blobs: [[UInt8]], models: ModelOptions, output: OutputOptions) throws {
     let request = Request(operation, id: UUID().uuidString)
     if let endpoint = output.connect {
-      reply = try Client(endpoint: endpoint).send(request, blobs: blobs, timeout: .seconds(600))
+      let client = try Client(endpoint: endpoint)
+      // Sockets connect to what is not there yet; a quick question tells before a long wait.
+      do throws(DaemonError) {
+        _ = try client.send(Request(.hello, id: UUID().uuidString), timeout: .seconds(5))
+      } catch { throw CommandError.refused("nobody answers at \(endpoint): is 'pandion serve' running? (\(error))") }
+      reply = try client.send(request, blobs: blobs, timeout: .seconds(600))
     } else {
       reply = try models.pipeline(for: operation).perform(request, blobs: blobs)
     }
@@ -80,6 +85,10 @@ struct PictureFile {
 enum FileReading {
   /// The bytes of a file of at most `limit`; pipes such as `/dev/stdin` too.
   static func bytes(_ path: String, limit: Int) throws -> [UInt8] {
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+      throw CommandError.unreadable(path: path, reason: "it is a folder")
+    }
     guard let file = FileHandle(forReadingAtPath: path) else {
       throw CommandError.unreadable(path: path, reason: "there is no such file, or it may not be read")
     }

@@ -8,12 +8,15 @@ public struct ModelCatalog: Sendable {
   /// The folder of models, or none.
   public let root: String?
 
-  /// Looks for `Models/`: `PANDION_MODELS`, the working folder, the folders above the executable (a build folder lies in
+  /// `PANDION_MODELS`, or else the `Models/` of the working folder, the folders above the executable (a build folder lies in
   /// the checkout), and where a package would put it.
   public init(environment: [String: String] = ProcessInfo.processInfo.environment, executable: String? = nil) {
-    var places: [String] = []
-    if let given = environment["PANDION_MODELS"], !given.isEmpty { places.append(given) }
-    places.append("Models")
+    if let given = environment["PANDION_MODELS"], !given.isEmpty {
+      // Whoever says where the models are does not mean others.
+      root = given
+      return
+    }
+    var places = ["Models"]
     let program = executable ?? Self.executablePath
     var above = URL(fileURLWithPath: program).resolvingSymlinksInPath().deletingLastPathComponent()
     for _ in 0..<5 {
