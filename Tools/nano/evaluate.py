@@ -52,7 +52,8 @@ def click_masks(model, scene, masks):
 def phrases(model, tokenizer, scene, masks, style="caption"):
     """Greedy answers about masks (R, H, W)."""
     cfg = config.LABELER
-    image = cv2.resize(scene.image, (512, 512), interpolation=cv2.INTER_AREA) if scene.leaves.shape != (512, 512) else scene.image
+    side = cfg["image_size"]
+    image = cv2.resize(scene.image, (side, side), interpolation=cv2.INTER_AREA) if scene.leaves.shape != (side, side) else scene.image
     levels = model.see(normalise(np.ascontiguousarray(image)[None], cfg["image_mean"], cfg["image_std"], 1 / 255))
     mask_vectors, pos_vectors = model.mask_extractor([f[0] for f in levels], masks)
     shared, questions = tokenizer.prompts()
