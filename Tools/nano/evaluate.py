@@ -87,7 +87,7 @@ def main():
             if not pairs:
                 continue
             nodes, truth = [n for n, _ in pairs], torch.from_numpy(np.stack([m for _, m in pairs]))
-            kinds = [("object", "part", "subpart")[n["level"]] + (" unseen" if n.get("unseen") else "") for n in nodes]
+            kinds = [("object", "part", "subpart")[n["level"]] + (" (table)" if n["category"] == "table" else "") + (" unseen" if n.get("unseen") else "") for n in nodes]
             clicked = None
             if segmenter:
                 found = click_masks(segmenter, scene, truth.numpy())  # (R, 4, H, W)
