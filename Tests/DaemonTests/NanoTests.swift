@@ -28,7 +28,8 @@ import Wire
     let loader = ModelLoader(catalog: catalog)
     let pipeline = Pipeline(segmenter: try loader.segmentEngine(), labeler: try loader.labelEngine())
     let ready = start.duration(to: .now)
-    #expect(ready < .seconds(2), "a cold start took \(ready)")
+    // Alone it takes a tenth of a second (`pandion doctor` says); here other tests compute beside it.
+    #expect(ready < .seconds(10), "a cold start took \(ready)")
     let image = ImageReference.blob(index: 0, encoding: .jpeg, raw: nil)
     let prompts = [WirePrompt(points: [.init(x: 439, y: 116)], pointLabels: [1])]
     let request = Request(.label(LabelRequest(image: image, regions: .prompts(prompts, multimask: false))), id: "1")
