@@ -23,13 +23,6 @@ func containingMasks(_ masks: [RunLengthEncoding], fraction: Double = 0.9) -> [I
 }
 
 extension RunLengthEncoding {
-  /// The number of pixels in both masks, which are of one size.
-  func intersection(_ other: RunLengthEncoding) -> Int {
-    // From I / (A + B − I); masks are small enough for a double to give back the whole number.
-    let iou = Self.iou(self, other)
-    return Int((iou * Double(area + other.area) / (1 + iou)).rounded())
-  }
-
   /// x, y, width and height with SAM's width x1 − x0, of the first and the last pixel; all zero for an empty mask.
   var samBox: [Int] {
     let box = bbox

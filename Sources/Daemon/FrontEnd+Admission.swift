@@ -16,7 +16,7 @@ extension FrontEnd {
     do throws(RefusedRequest) {
       request = try Request(header: incoming.header, blobs: incoming.sentBlobs, limits: pipeline.limits)
     } catch {
-      metrics.count(request: error.op.map { RequestNames.known.contains($0) ? $0 : "unknown" } ?? "unreadable")
+      metrics.count(request: error.op.map { Request.Operation.names.contains($0) ? $0 : "unknown" } ?? "unreadable")
       return .answered(Reply(error))
     }
     metrics.count(request: request.operation.name)
@@ -109,11 +109,4 @@ extension FrontEnd {
     default: return pipeline.immediate(request)
     }
   }
-}
-
-/// The operations that are counted by name; anything else a client writes is not.
-private enum RequestNames {
-  static let known: Set<String> = [
-    "hello", "put_image", "segment", "auto", "label", "models", "cancel", "health", "stats", "drain",
-  ]
 }

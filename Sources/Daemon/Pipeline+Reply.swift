@@ -51,7 +51,7 @@ extension Pipeline {
       guard job.regions.count < Int(UInt16.max) else {
         throw WireError(.tooLarge, "masks: a label_map holds 65,534 masks, not \(job.regions.count)")
       }
-      let map = paint(job.regions.map(\.found.mask), width: picture.image.width, height: picture.image.height)
+      let map = Masks.labelMap(job.regions.map(\.found.mask), width: picture.image.width, height: picture.image.height)
       let size = JSONValue.array([.integer(picture.image.height), .integer(picture.image.width)])
       fields.append(
         (
@@ -84,17 +84,4 @@ extension Pipeline {
 /// Integers as little-endian bytes.
 private func littleEndian(_ values: [some FixedWidthInteger]) -> [UInt8] {
   values.map(\.littleEndian).withUnsafeBytes { Array($0) }
-}
-
-/// For each pixel 1 + the index of the smallest mask over it, or 0, as `labelMap` in Masks, but with one decoded mask in
-/// memory at a time.
-func paint(_ masks: [RunLengthEncoding], width: Int, height: Int) -> [UInt16] {
-  var labels = [UInt16](repeating: 0, count: width * height)
-  let areas = masks.map(\.area)
-  for index in masks.indices.sorted(by: { areas[$0] == areas[$1] ? $0 > $1 : areas[$0] > areas[$1] }) {
-    let label = UInt16(index + 1)
-    let bits = masks[index].bitMask().bits
-    for (pixel, bit) in bits.enumerated() where bit != 0 { labels[pixel] = label }
-  }
-  return labels
 }

@@ -3,8 +3,8 @@
 /// Where masks overlap, the smaller one is on top, so that parts show on their objects; of equally large ones the
 /// earlier.
 ///
-/// - Returns: `[height, width]` row-major. There are at most 65,535 masks, each `width` × `height`.
-public func labelMap(_ masks: [BitMask], width: Int, height: Int) -> [UInt16] {
+/// - Returns: `[height, width]` row-major. There are at most 65,535 masks, each `width` × `height`; one at a time is decoded.
+public func labelMap(_ masks: [RunLengthEncoding], width: Int, height: Int) -> [UInt16] {
   precondition(masks.count <= UInt16.max, "\(masks.count) masks do not fit a 16-bit label map")
   var labels = [UInt16](repeating: 0, count: width * height)
   let areas = masks.map(\.area)
@@ -14,7 +14,7 @@ public func labelMap(_ masks: [BitMask], width: Int, height: Int) -> [UInt16] {
     precondition(mask.width == width && mask.height == height, "mask \(index) is \(mask.width)×\(mask.height)")
     let label = UInt16(index + 1)
     labels.withUnsafeMutableBufferPointer { labels in
-      mask.bits.withUnsafeBufferPointer { bits in
+      mask.bitMask().bits.withUnsafeBufferPointer { bits in
         for i in 0..<bits.count where bits[i] != 0 { labels[i] = label }
       }
     }

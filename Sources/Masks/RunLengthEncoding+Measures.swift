@@ -27,6 +27,14 @@ extension RunLengthEncoding {
 
   /// Intersection over union, without decoding; 0 if both are empty or their sizes differ.
   public static func iou(_ a: Self, _ b: Self) -> Double {
+    let intersection = a.intersection(b)
+    let union = a.area + b.area - intersection
+    return union == 0 ? 0 : Double(intersection) / Double(union)
+  }
+
+  /// The number of pixels in both masks, without decoding; 0 if their sizes differ.
+  public func intersection(_ other: Self) -> Int {
+    let (a, b) = (self, other)
     guard a.height == b.height, a.width == b.width else { return 0 }
     var intersection = 0
     var (i, j) = (0, 0)
@@ -45,7 +53,6 @@ extension RunLengthEncoding {
         if j < b.counts.count { endB += b.counts[j] }
       }
     }
-    let union = a.area + b.area - intersection
-    return union == 0 ? 0 : Double(intersection) / Double(union)
+    return intersection
   }
 }

@@ -64,10 +64,6 @@ struct RequestReader {
   let blobs: Int
   let limits: WireLimits
 
-  static let operations = [
-    "hello", "put_image", "segment", "auto", "label", "models", "cancel", "health", "stats", "drain",
-  ]
-
   func operation(_ op: String, _ fields: Fields) throws(WireError) -> Request.Operation {
     switch op {
     case "hello": return .hello
@@ -91,7 +87,7 @@ struct RequestReader {
     case "health": return .health
     case "stats": return .stats
     case "drain": return .drain
-    default: throw .bad("op is '\(op)'; it is one of \(Self.operations.joined(separator: ", "))")
+    default: throw .bad("op is '\(op)'; it is one of \(Request.Operation.names.joined(separator: ", "))")
     }
   }
 

@@ -37,6 +37,11 @@ public struct Request: Sendable, Equatable {
     /// Ends the daemon once it has finished what it accepted.
     case drain
 
+    /// Every `op` that there is.
+    public static let names = [
+      "hello", "put_image", "segment", "auto", "label", "models", "cancel", "health", "stats", "drain",
+    ]
+
     public var name: String {
       switch self {
       case .hello: "hello"

@@ -54,7 +54,7 @@ import Testing
       #expect(mask.connectedComponents().isEmpty)
       #expect(mask.removingSmallRegions(area: 10, mode: .holes) == (mask, false))
       #expect(mask.removingSmallRegions(area: 10, mode: .islands) == (mask, false))
-      #expect(labelMap([mask], width: width, height: height).isEmpty)
+      #expect(labelMap([RunLengthEncoding(mask)], width: width, height: height).isEmpty)
     }
   }
 
@@ -62,8 +62,8 @@ import Testing
     let all = BitMask(width: 3, height: 1, bits: [1, 1, 1])
     let part = BitMask(width: 3, height: 1, bits: [0, 1, 0])
     let twin = BitMask(width: 3, height: 1, bits: [0, 1, 0])
-    #expect(labelMap([all, part, twin], width: 3, height: 1) == [1, 2, 1])
-    #expect(labelMap([part, all], width: 3, height: 1) == [2, 1, 2])
+    #expect(labelMap([all, part, twin].map { RunLengthEncoding($0) }, width: 3, height: 1) == [1, 2, 1])
+    #expect(labelMap([part, all].map { RunLengthEncoding($0) }, width: 3, height: 1) == [2, 1, 2])
     #expect(labelMap([], width: 2, height: 1) == [0, 0])
   }
 
