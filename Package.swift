@@ -56,5 +56,6 @@ let package = Package(
     tests(of: "ZeroMQ", ["ZeroMQ"]),
     tests(of: "Wire", ["Wire", "Masks"]),
     tests(of: "Daemon", ["Daemon", "Wire", "ZeroMQ", "Imaging", "Masks"]),
+    tests(of: "pandion", ["pandion", "Wire", "Masks"]),
   ]
 )

@@ -112,21 +112,26 @@ extension RequestReader {
       guard fields["points_per_side"] == nil else {
         throw .bad("points_per_side and point_grids come together; give one of them")
       }
-      var grids: [[Point<UnitFrame>]] = []
-      for (layer, value) in layers.enumerated() {
-        let name = "point_grids[\(layer)]"
-        var grid: [Point<UnitFrame>] = []
-        for (index, point) in try Fields.list(value, name, limit: 128 * 128).enumerated() {
-          let pair = try numbers(point, "\(name)[\(index)]", ["x", "y"])
-          guard (0...1).contains(pair[0]), (0...1).contains(pair[1]) else {
-            throw .bad("\(name)[\(index)] is \(pair); both numbers lie in 0…1")
-          }
-          grid.append(Point(x: pair[0], y: pair[1]))
-        }
-        grids.append(grid)
-      }
-      parameters.pointGrids = grids
+      parameters.pointGrids = try pointGrids(layers)
     }
     return parameters
+  }
+
+  /// A list of points for each layer of crops.
+  func pointGrids(_ layers: [JSONValue]) throws(WireError) -> [[Point<UnitFrame>]] {
+    var grids: [[Point<UnitFrame>]] = []
+    for (layer, value) in layers.enumerated() {
+      let name = "point_grids[\(layer)]"
+      var grid: [Point<UnitFrame>] = []
+      for (index, point) in try Fields.list(value, name, limit: 128 * 128).enumerated() {
+        let pair = try numbers(point, "\(name)[\(index)]", ["x", "y"])
+        guard (0...1).contains(pair[0]), (0...1).contains(pair[1]) else {
+          throw .bad("\(name)[\(index)] is \(pair); both numbers lie in 0…1")
+        }
+        grid.append(Point(x: pair[0], y: pair[1]))
+      }
+      grids.append(grid)
+    }
+    return grids
   }
 }

@@ -4,24 +4,47 @@ import Imaging
 import Masks
 import Wire
 
-/// One request from the command line and its reply: to a running daemon with `--connect`, else to models loaded here. Both
-/// take the same path from the request on, so both give the same objects.
+/// Where requests go: to a running daemon with `--connect`, else to models loaded here. Both take the same path from
+/// the request on, so both give the same objects.
+enum Backend: ~Copyable {
+  case daemon(Client)
+  case here(Pipeline)
+
+  /// - Parameter operation: one of the kind that will be asked for; it tells which models are needed.
+  init(for operation: Request.Operation, models: ModelOptions, output: OutputOptions) throws {
+    guard let endpoint = output.connect else {
+      self = .here(try models.pipeline(for: operation))
+      return
+    }
+    let client = try Client(endpoint: endpoint)
+    // Sockets connect to what is not there yet; a quick question tells before a long wait.
+    do throws(DaemonError) {
+      _ = try client.send(Request(.hello, id: UUID().uuidString), timeout: .seconds(5))
+    } catch { throw CommandError.refused("nobody answers at \(endpoint): is 'pandion serve' running? (\(error))") }
+    self = .daemon(client)
+  }
+
+  func ask(_ operation: Request.Operation, blobs: [[UInt8]]) throws -> Exchange {
+    let request = Request(operation, id: UUID().uuidString)
+    let reply =
+      switch self {
+      case .daemon(let client): try client.send(request, blobs: blobs, timeout: .seconds(600))
+      case .here(let pipeline): pipeline.perform(request, blobs: blobs)
+      }
+    if let error = reply.error { throw CommandError.refused(error.message) }
+    return Exchange(reply: reply)
+  }
+}
+
+/// A reply, and what commands make of it.
 struct Exchange {
   let reply: Reply
 
+  fileprivate init(reply: Reply) { self.reply = reply }
+
+  /// Asks one thing only.
   init(_ operation: Request.Operation, blobs: [[UInt8]], models: ModelOptions, output: OutputOptions) throws {
-    let request = Request(operation, id: UUID().uuidString)
-    if let endpoint = output.connect {
-      let client = try Client(endpoint: endpoint)
-      // Sockets connect to what is not there yet; a quick question tells before a long wait.
-      do throws(DaemonError) {
-        _ = try client.send(Request(.hello, id: UUID().uuidString), timeout: .seconds(5))
-      } catch { throw CommandError.refused("nobody answers at \(endpoint): is 'pandion serve' running? (\(error))") }
-      reply = try client.send(request, blobs: blobs, timeout: .seconds(600))
-    } else {
-      reply = try models.pipeline(for: operation).perform(request, blobs: blobs)
-    }
-    if let error = reply.error { throw CommandError.refused(error.message) }
+    self = try Backend(for: operation, models: models, output: output).ask(operation, blobs: blobs)
   }
 
   /// The mask objects, as on the wire.
@@ -30,7 +53,7 @@ struct Exchange {
   /// Writes the picture with the masks drawn over it, each with its label.
   func writeOverlay(_ path: String, over image: Image) throws {
     let drawn = try masks.compactMap { object -> (mask: BitMask, label: String?)? in
-      guard let mask = try Self.mask(object) else { return nil }
+      guard let mask = try object.bitMask else { return nil }
       return (mask, object["label"]?.string)
     }
     let bytes = try image.overlay(drawn).encodedPNG()
@@ -39,16 +62,21 @@ struct Exchange {
     } catch { throw CommandError.refused("cannot write \(path): \(error.localizedDescription)") }
   }
 
-  private static func mask(_ object: JSONValue) throws -> BitMask? {
-    guard let height = object["segmentation"]?["size"]?[0]?.integer,
-      let width = object["segmentation"]?["size"]?[1]?.integer,
-      let counts = object["segmentation"]?["counts"]?.string
-    else { return nil }
-    return try RunLengthEncoding(height: height, width: width, compressed: counts).bitMask()
-  }
-
   /// Prints the mask objects as one JSON list.
   func printMasks() { Standard.output(String(decoding: JSONValue.array(masks).serialized(), as: UTF8.self)) }
+}
+
+extension JSONValue {
+  /// The mask of an object that has a `segmentation` in compressed COCO RLE.
+  var bitMask: BitMask? {
+    get throws {
+      guard let height = self["segmentation"]?["size"]?[0]?.integer,
+        let width = self["segmentation"]?["size"]?[1]?.integer,
+        let counts = self["segmentation"]?["counts"]?.string
+      else { return nil }
+      return try RunLengthEncoding(height: height, width: width, compressed: counts).bitMask()
+    }
+  }
 }
 
 /// What the command line says besides the typed errors of the rooms.

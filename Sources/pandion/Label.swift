@@ -34,7 +34,7 @@ struct Label: ParsableCommand {
     var blobs = [picture.bytes]
     let regions: LabelRequest.Regions
     if auto {
-      regions = .auto(automatic.parameters)
+      regions = .auto(try automatic.parameters())
     } else if let masks {
       regions = .masks(try GivenMask.list(FileReading.bytes(masks, limit: 1 << 28)))
     } else {
