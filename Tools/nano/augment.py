@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 
 
-def crop(scene, side, keep=0.4, least=0.45, aspect=0.3):
-    """A random crop (the whole picture with probability `keep`), maybe mirrored, its longest side
-    scaled to `side` -> image (h, w, 3), leaves (h, w)."""
+def crop(scene, side, keep=0.4, least=0.45, most=1.0, aspect=0.3):
+    """A random crop of `least` to `most` of the picture (with probability `keep` all of it), maybe
+    mirrored, its longest side scaled to `side` -> image (h, w, 3), leaves (h, w), that scale."""
     image, leaves = scene.image, scene.leaves
     full_h, full_w = leaves.shape
     scale = full_w / image.shape[1]  # 2 for a picture decoded at half size
     w, h = full_w, full_h
     if np.random.rand() > keep:
-        s = np.random.uniform(least, 1.0)
+        s = np.random.uniform(least, most)
         stretch = np.exp(np.random.uniform(-aspect, aspect) / 2)
         w, h = min(full_w, int(full_w * s * stretch)), min(full_h, int(full_h * s / stretch))
     x, y = np.random.randint(full_w - w + 1), np.random.randint(full_h - h + 1)
@@ -26,7 +26,7 @@ def crop(scene, side, keep=0.4, least=0.45, aspect=0.3):
     leaves = cv2.resize(leaves, size, interpolation=cv2.INTER_NEAREST)
     if np.random.rand() < 0.5:
         image, leaves = image[:, ::-1], leaves[:, ::-1]
-    return image, np.ascontiguousarray(leaves)
+    return image, np.ascontiguousarray(leaves), zoom
 
 
 def pad(array, side):

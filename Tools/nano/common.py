@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from optimizer import Both
 from scenes_data import list_scenes
 
 
@@ -20,10 +21,13 @@ def seed_all(seed):
 class Run:
     """One training run of `minutes`. `fraction` (0..1) is the time used so far, over all resumes."""
 
-    def __init__(self, model, groups, minutes, path, decay=0.999, seed=0):
+    def __init__(self, model, rate, minutes, path, decay=0.999, seed=0):
+        """`rate`: parameter name -> its rate, 0 for one that stays as it is."""
         self.model, self.path, self.minutes, self.decay = model, Path(path), minutes, decay
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.05)
-        self.base = [g["lr"] for g in groups]
+        for name, p in model.named_parameters():
+            p.requires_grad_(rate(name) > 0)
+        self.optimizer = Both([(n, p, rate(n)) for n, p in model.named_parameters()])
+        self.base = [g["lr"] for g in self.optimizer.param_groups]
         self.ema = {k: v.clone() for k, v in model.state_dict().items() if v.is_floating_point()}
         self.step, self.used, self.mark, self.saved, self.extra = 0, 0.0, time.time(), 0.0, {}
         self.scenes, self.listed = [], 0.0
@@ -35,12 +39,12 @@ class Run:
     def fraction(self):
         return min(1.0, (self.used + time.time() - self.mark) / (60 * self.minutes))
 
-    def update(self, loss, warmup=300, floor=0.02):
-        """Backward, one AdamW step at the scheduled rate, and the moving average."""
+    def update(self, loss, warmup=100, floor=0.02):
+        """Backward, one step at the scheduled rate, and the moving average."""
         cosine = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * self.fraction))
         for group, base in zip(self.optimizer.param_groups, self.base):
             group["lr"] = base * cosine * min(1.0, (self.step + 1) / warmup)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()

@@ -2,15 +2,15 @@
 """Hyperparameters of `pandion-nano`, shared by training, evaluation and export."""
 
 SEGMENTER = {
-    "architecture": "sam", "image_encoder": "tiny_vit", "image_size": 256,
+    "architecture": "sam", "image_encoder": "tiny_vit", "image_size": 384,
     "embed_dims": [32, 64, 128, 160], "depths": [1, 2, 4, 2], "num_heads": [1, 2, 4, 5],
-    "window_sizes": [8, 8, 16, 8], "prompt_embed_dim": 128,
+    "window_sizes": [8, 8, 8, 8], "prompt_embed_dim": 128,
     "decoder": {"depth": 2, "num_heads": 8, "mlp_dim": 512},
     "pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375],
 }
 
 LABELER = {
-    "architecture": "osprey", "image_size": 256, "mask_shape": 112,
+    "architecture": "osprey", "image_size": 384, "mask_shape": 112,
     "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
 

@@ -4,7 +4,7 @@
 Stage 1 teaches the vision trunk and the mask extractor with three linear heads on the region's
 vectors: its category, its colour, and its whole caption as one class. Stage 2 adds the projector
 and the LLaMA: the tokens of a picture run once, the questions about its regions stand behind them
-in one sequence that a mask keeps apart. At first only some of the 1024 image tokens take part (at
+in one sequence that a mask keeps apart. At first only some of the 576 image tokens take part (at
 their true positions), towards the end all of them.
 """
 import argparse
@@ -23,7 +23,7 @@ from models.osprey import Labeler
 from scenes_data import Scene
 from text import Tokenizer
 
-CAPACITY = {"category": 512, "caption": 4096, "color": 64}
+CAPACITY = {"category": 128, "caption": 4096, "color": 64}
 
 
 class Heads(nn.Module):
@@ -35,6 +35,25 @@ class Heads(nn.Module):
 
     def forward(self, vectors):
         return {k: f(vectors) for k, f in self.out.items()}
+
+
+class Cells(nn.Module):
+    """Names the object and the finest node at each cell of res4 and res5: many more answers a picture
+    than its regions give, and the deep levels learn to name things by themselves. Not exported."""
+
+    def __init__(self, dims):
+        super().__init__()
+        self.out = nn.ModuleList(nn.Linear(d, 2 * CAPACITY["category"]) for d in dims)
+
+    def loss(self, levels, maps, log):  # levels (B, C, h, w), maps (B, H, W, 2) of category numbers
+        total = 0
+        for i, (level, head) in enumerate(zip(levels, self.out)):
+            step = maps.shape[1] // level.shape[2]
+            wanted = maps[:, step // 2::step, step // 2::step].flatten()
+            logits = head(level.permute(0, 2, 3, 1)).float().view(-1, CAPACITY["category"])
+            total = total + F.cross_entropy(logits, wanted, ignore_index=-100)
+            log.setdefault(f"cell{i + 4}", []).append((logits.argmax(1) == wanted)[wanted >= 0].float().mean().item())
+        return total
 
 
 class Classes:
@@ -55,30 +74,52 @@ class Classes:
         return [self.number("category", category), self.number("caption", caption), self.number("color", colour or None)]
 
 
-def sample(stem, side, count):
-    """One picture with up to `count` regions -> image (S, S, 3), masks (R, S, S) uint8, nodes."""
-    scene = Scene(stem, reduced=side <= 256)
-    image, leaves = augment.crop(scene, side, keep=0.5, least=0.55)
+def sample(stem, side, count, full):
+    """One picture with up to `count` regions -> image (S, S, 3), masks (R, F, F) uint8 in the full
+    frame, their nodes, and the words (S/8, S/8, 2) of [object, finest node].
+
+    A crop of 256 pixels stands somewhere in the frame; a thing must show 0.7 of itself to be asked about."""
+    scene = Scene(stem)
+    crop = {"keep": 0.6, "least": 0.7} if side == full else {"keep": 0.15, "least": 0.5, "most": 0.95}
+    image, leaves, zoom = augment.crop(scene, side, **crop)
+    before = np.bincount(scene.leaves.ravel(), minlength=256) * zoom ** 2
+    after = np.bincount(leaves.ravel(), minlength=256)
     if leaves.shape != (side, side):  # Osprey squashes the aspect
         image, leaves = (augment.cv2.resize(t, (side, side), interpolation=m) for t, m in
                          ((image, augment.cv2.INTER_LINEAR), (leaves, augment.cv2.INTER_NEAREST)))
     masks, nodes = [], []
+    x, y = np.random.randint(0, full - side + 1, 2)
     for i in np.random.permutation(len(scene.nodes)):
         node = scene.nodes[i]
         mask = scene.mask(node, leaves).astype(np.uint8)
-        if mask.sum() < 20 * (side / 256) ** 2:
+        large = node["category"] == "table"
+        if mask.sum() < 80 or (not large and after[node["leaves"]].sum() < 0.7 * before[node["leaves"]].sum()):
             continue
-        masks.append(augment.disturb(mask) if np.random.rand() < 0.4 else mask)
+        if large and np.random.rand() < 0.6:  # one in every picture: soon known
+            continue
+        framed = np.zeros((full, full), np.uint8)
+        framed[y:y + side, x:x + side] = augment.disturb(mask) if np.random.rand() < 0.4 else mask
+        masks.append(framed)
         nodes.append(node)
         if len(nodes) == count:
             break
-    return (augment.jitter(image, False), np.stack(masks), nodes) if nodes else None
+    chains = scene.chains()[leaves[4::8, 4::8]][..., ::2]
+    words = [[[scene.nodes[i]["category"] if i >= 0 else None for i in cell] for cell in row] for row in chains]
+    return (augment.jitter(image, False), np.stack(masks), nodes, (x, y), words) if nodes else None
 
 
-def stage1_loss(model, heads, classes, parts, levels, log):
+def extract(model, part, levels, side):
+    """The regions' <mask> and <pos> vectors: features under the crop's part of the masks, shapes in the whole frame."""
+    _, masks, _, (x, y), _ = part
+    masks = torch.from_numpy(masks)
+    return model.mask_extractor(levels, masks[:, y:y + side, x:x + side], masks)
+
+
+def stage1_loss(model, heads, classes, parts, levels, side, log):
     vectors, wanted = [], []
-    for i, (_, masks, nodes) in enumerate(parts):
-        vectors.append(torch.cat(model.mask_extractor([f[i] for f in levels], torch.from_numpy(masks)), 1))
+    for i, part in enumerate(parts):
+        nodes = part[2]
+        vectors.append(torch.cat(extract(model, part, [f[i] for f in levels], side), 1))
         wanted += [classes.of(n) for n in nodes]
     wanted, loss = torch.tensor(wanted), 0
     for k, (name, logits) in enumerate(heads(torch.cat(vectors)).items()):
@@ -89,12 +130,13 @@ def stage1_loss(model, heads, classes, parts, levels, log):
     return loss
 
 
-def stage2_loss(model, tokenizer, prompts, parts, levels, keep, log):
+def stage2_loss(model, tokenizer, prompts, parts, levels, keep, side, log):
     """`keep`: how many image tokens take part. Loss over the answers' tokens."""
     shared, questions = prompts
     at, total = shared.index(tokenizer.image), []
-    for i, (_, masks, nodes) in enumerate(parts):
-        mask_vectors, pos_vectors = model.mask_extractor([f[i] for f in levels], torch.from_numpy(masks))
+    for i, part in enumerate(parts):
+        nodes = part[2]
+        mask_vectors, pos_vectors = extract(model, part, [f[i] for f in levels], side)
         image = model.image_tokens(levels[2][i])
         count = len(image)
         chosen = torch.arange(count) if keep >= count else torch.randperm(count)[:keep].sort()[0]
@@ -132,8 +174,8 @@ def main():
     p.add_argument("--start", help="stage 2: the checkpoint of stage 1")
     p.add_argument("--tokenizer", required=True)
     p.add_argument("--minutes", type=float, default=50)
-    p.add_argument("--small", type=float, default=0.65, help="stage 1: fraction of the time on 256-pixel inputs")
-    p.add_argument("--rate", type=float, default=1.5e-3)
+    p.add_argument("--small", type=float, default=0.85, help="stage 1: fraction of the time on 256-pixel inputs")
+    p.add_argument("--rate", type=float, default=3e-4)
     p.add_argument("--seed", type=int, default=2)
     a = p.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
@@ -141,40 +183,45 @@ def main():
     tokenizer = Tokenizer(a.tokenizer)
     model = Labeler({**config.LLM, "vocab_size": tokenizer.size}).to(memory_format=torch.channels_last).train()
     heads = Heads(config.LLM["hidden_size"])
-    both = nn.ModuleDict({"model": model, "heads": heads})
+    cells = Cells(config.LLM["mm_vision_dims"][2:])
+    both = nn.ModuleDict({"model": model, "heads": nn.ModuleDict({"regions": heads, "cells": cells})})
     extra = {}
     if a.start:
         state = torch.load(a.start, weights_only=False)
         own = both.state_dict()  # the vocabulary may have changed since
-        both.load_state_dict({k: v for k, v in state["ema"].items() if v.shape == own[k].shape}, strict=False)
+        both.load_state_dict({k: v for k, v in state["ema"].items() if k in own and v.shape == own[k].shape}, strict=False)
         extra = state["extra"]
-    seeing = [q for n, q in both.named_parameters() if "visual" in n or "extractor" in n or "heads" in n]
-    talking = [q for n, q in both.named_parameters() if not ("visual" in n or "extractor" in n or "heads" in n)]
-    groups = []
-    for members, rate in ((seeing, a.rate if a.stage == 1 else 0.2 * a.rate), (talking, a.rate if a.stage == 2 else 0)):
-        groups += [{"params": [q for q in members if q.ndim > 1], "lr": rate},
-                   {"params": [q for q in members if q.ndim < 2], "lr": rate, "weight_decay": 0.0}]
-    run = Run(both, groups, a.minutes, a.out, seed=a.seed)
+
+    def rate(name):  # stage 2 leaves the trunk as stage 1 made it
+        if "visual" in name or "heads" in name:
+            return (3 * a.rate if "heads" in name else a.rate) if a.stage == 1 else 0
+        if "extractor" in name:
+            return a.rate if a.stage == 1 else 0.2 * a.rate
+        return a.rate if a.stage == 2 else 0
+
+    run = Run(both, rate, a.minutes, a.out, seed=a.seed)
     run.extra = run.extra or extra
     classes, prompts = Classes(run.extra), tokenizer.prompts()
-    loss_sum, log, t = 0.0, {}, time.time()
+    loss_sum, log, t, full = 0.0, {}, time.time(), config.LABELER["image_size"]
     while run.fraction < 1:
         if a.stage == 1:
-            small = run.fraction < a.small
-            side, batch, count = (256, 6, 20) if small else (512, 3, 20)
+            side, batch, count = (256, 8, 16) if run.fraction < a.small else (full, 4, 20)
         else:
-            side, batch, count = config.LABELER["image_size"], 6, 10
+            side, batch, count = full, 6, 10
         parts = []
         while len(parts) < batch:
-            one = sample(run.sample(a.data, 1)[0], side, count)
+            one = sample(run.sample(a.data, 1)[0], side, count, full)
             parts += [one] if one else []
         images = normalise(np.stack([q[0] for q in parts]), config.LABELER["image_mean"], config.LABELER["image_std"], 1 / 255)
         with torch.autocast("cpu", torch.bfloat16):
-            levels = model.see(images.contiguous(memory_format=torch.channels_last))
-            loss = stage1_loss(model, heads, classes, parts, levels, log)
-            if a.stage == 2:
-                keep = 96 if run.fraction < 0.7 else 1024
-                loss = 0.3 * loss + stage2_loss(model, tokenizer, prompts, parts, levels, keep, log)
+            with torch.set_grad_enabled(a.stage == 1):
+                levels = model.see(images.contiguous(memory_format=torch.channels_last))
+            if a.stage == 1:
+                loss = stage1_loss(model, heads, classes, parts, levels, side, log)
+                maps = torch.tensor([[[[classes.number("category", w) for w in cell] for cell in row] for row in q[4]] for q in parts])
+                loss = loss + 0.4 * cells.loss(levels[2:], maps, log)
+            else:
+                loss = stage2_loss(model, tokenizer, prompts, parts, levels, 96 if run.fraction < 0.7 else 1024, side, log)
         run.update(loss)
         loss_sum += loss.item()
         if run.step % 100 == 0:

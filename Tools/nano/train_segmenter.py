@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the segmenter from scratch on generated scenes, on one CPU core, by wall clock.
 
+Most of the time it sees 256-pixel crops, placed somewhere in a frame of the full 384 pixels (so
+sizes and positions are those of use), then whole pictures.
+
 A single click has explicit targets: token 0 and token 1 the whole object under it, token 2 its
 part, token 3 its sub-part (the finest level there is, repeated). A box or several points mean one
 node, the target of all four tokens. Every other step refines a mask with a correction click.
@@ -47,8 +50,10 @@ def sample(stem, side, count, several):
     """One picture with `count` prompts -> image (S, S, 3), points (P, N, 2), labels (P, N),
     targets (P, 3, S/4, S/4), valid size, words (S/16, S/16) of [object, finest node];
     `several` > 0 asks for that many points a prompt."""
-    scene = Scene(stem, reduced=side <= 256)
-    image, leaves = augment.crop(scene, side)
+    scene = Scene(stem)
+    whole = side == config.SEGMENTER["image_size"]
+    crop = {"keep": 0.5, "least": 0.6} if whole else {"keep": 0.2, "least": 0.5, "most": 0.95}
+    image, leaves, _ = augment.crop(scene, side, **crop)
     image = augment.pad(augment.jitter(image, True), side)
     valid = leaves.shape
     chains = scene.chains()[augment.pad(leaves, side)]  # (S, S, 3) node indices
@@ -127,7 +132,7 @@ class Words(nn.Module):
     """Names the object and the finest node at each cell of the grid: an extra task that teaches the
     encoder early what belongs together. Not exported."""
 
-    def __init__(self, dim, table, capacity=512):
+    def __init__(self, dim, table, capacity=128):
         super().__init__()
         self.out, self.table, self.capacity = nn.Linear(dim, 2 * capacity), table, capacity
 
@@ -146,8 +151,8 @@ def main():
     p.add_argument("--out", required=True, help="checkpoint to write, and to resume from if it exists")
     p.add_argument("--start", help="checkpoint of a warm-up")
     p.add_argument("--minutes", type=float, default=80)
-    p.add_argument("--small", type=float, default=0.6, help="fraction of the time on 256-pixel inputs")
-    p.add_argument("--rate", type=float, default=2e-3)
+    p.add_argument("--small", type=float, default=0.7, help="fraction of the time on 256-pixel crops")
+    p.add_argument("--rate", type=float, default=2.5e-4)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
@@ -159,17 +164,17 @@ def main():
     extra = {}
     if a.start:
         state = torch.load(a.start, weights_only=False)
-        both.load_state_dict(state["ema"], strict=False)
+        own = both.state_dict()
+        both.load_state_dict({k: v for k, v in state["ema"].items() if k in own and v.shape == own[k].shape}, strict=False)
         extra = state["extra"]
-    groups = [{"params": [q for q in both.parameters() if q.ndim > 1], "lr": a.rate},
-              {"params": [q for q in both.parameters() if q.ndim < 2], "lr": a.rate, "weight_decay": 0.0}]
-    run = Run(both, groups, a.minutes, a.out, seed=a.seed)
+    run = Run(both, lambda name: a.rate, a.minutes, a.out, seed=a.seed)
     run.extra = run.extra or extra
     words.table = run.extra
     log = {"loss": 0.0, "iou": torch.zeros(4), "n": 0, "t": time.time(), "data": 0.0}
     while run.fraction < 1:
         small = run.fraction < a.small
-        side, batch, count = (256, 5, 8) if small else (512, 2, 12)
+        side, batch, count = (256, 8, 8) if small else (cfg["image_size"], 4, 10)
+        frame = (*np.random.randint(0, cfg["image_size"] - side + 1, 2).tolist(), cfg["image_size"])
         t = time.time()
         several = np.random.randint(2, 5) if np.random.rand() < 0.15 else 0
         parts = []
@@ -185,12 +190,12 @@ def main():
         log["data"] += time.time() - t
         with torch.autocast("cpu", torch.bfloat16):
             features = model.encode(images.contiguous(memory_format=torch.channels_last))
-            logits, iou = model.decode(features, owner, points, labels)
+            logits, iou = model.decode(features, owner, points, labels, frame=frame)
             loss, actual = mask_loss(logits, iou, target)
             loss = loss + 0.15 * words.loss(features, [q[5] for q in parts])
             if np.random.rand() < 0.4:
                 points, labels, masks, target = correction(logits, points, labels, target)
-                again, iou = model.decode(features, owner, points, labels, masks)
+                again, iou = model.decode(features, owner, points, labels, masks, frame)
                 loss = loss + 0.6 * mask_loss(again, iou, target)[0]
         run.update(loss)
         if not several:

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares `pandion trace` with the official code on random weights at full size, through a torch checkpoint.
+"""Compares `pandion trace` and `pandion auto` with the official code on random weights at full size, through a torch
+checkpoint.
 
-    python3 Tools/parity/trace.py --package PATH_OF_CLONE --model vit_b|vit_l|vit_h|vit_t --image Examples/coffee.jpg
+    python3 Tools/parity/trace.py --package PATH_OF_CLONE --model vit_b|vit_l|vit_h|vit_t [--image PICTURE …] [--kinds] [--auto]
 
-`--package` is a clone of segment-anything, or of MobileSAM for vit_t. Prints the largest differences, relative to each
-tensor's largest value, and the masks' IoU; exits 1 above 1e-4 or below 0.999.
+`--package` is a clone of segment-anything, or of MobileSAM for vit_t. `--kinds` adds pictures of many kinds made from the
+first: portrait, square, 8×8, 6000×4000, grey, palette, CMYK, turned by EXIF. Prints the largest differences, relative to
+each tensor's largest value, and the masks' lowest IoU; `--auto` also compares automatic masks (a coarse grid, with and
+without crops), in number, order and IoU. Exits 1 above 1e-4 or below 0.999.
 """
 import argparse
 import importlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -15,53 +19,108 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
+from pycocotools import mask as coco
 from safetensors.numpy import load_file
 
+AUTO = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "crop_overlap_ratio": 0.25}
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--package", required=True)
-    parser.add_argument("--model", choices=["vit_b", "vit_l", "vit_h", "vit_t"], default="vit_b")
-    parser.add_argument("--image", required=True)
-    parser.add_argument("--pandion", default=".build/release/pandion")
-    parser.add_argument("--seed", type=int, default=5)
-    a = parser.parse_args()
-    sys.path.insert(0, a.package)
-    official = importlib.import_module("mobile_sam" if a.model == "vit_t" else "segment_anything")
-    torch.manual_seed(a.seed)
-    sam = official.sam_model_registry[a.model](None)
+
+def kinds(path, folder):
+    """Files of many kinds, made from one picture."""
+    photo = Image.open(path).convert("RGB")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    made = {
+        "portrait.jpg": (photo.rotate(90, expand=True), {}), "square.png": (ImageOps.fit(photo, (512, 512)), {}),
+        "tiny8x8.png": (photo.resize((8, 8)), {}), "large6000x4000.jpg": (photo.resize((6000, 4000)), {"quality": 85}),
+        "grey.png": (photo.convert("L"), {}), "palette.png": (photo.quantize(64), {}),
+        "cmyk.jpg": (photo.convert("CMYK"), {"quality": 92}), "exif6.jpg": (photo, {"exif": turned, "quality": 92}),
+    }
+    for name, (picture, options) in made.items():
+        picture.save(folder / name, **options)
+    return [folder / name for name in made]
+
+
+def random_model(official, name, seed):
+    torch.manual_seed(seed)
+    sam = official.sam_model_registry[name](None)
     with torch.no_grad():
-        for name, p in sam.named_parameters():
-            if any(part in name for part in ("rel_pos", "pos_embed", "attention_biases")):
+        for key, p in sam.named_parameters():
+            if any(part in key for part in ("rel_pos", "pos_embed", "attention_biases")):
                 p.normal_(0, 0.02)
         for m in sam.modules():
             if isinstance(m, torch.nn.BatchNorm2d):
                 m.running_mean.normal_(0, 0.1)
                 m.running_var.uniform_(0.5, 1.5)
     sam.train().eval()  # TinyViT gathers its biases when it leaves training
+    return sam
 
-    image = np.array(Image.open(a.image).convert("RGB"))
+
+def iou(a, b):
+    return (a & b).sum() / max(1, (a | b).sum())
+
+
+def compare_trace(predictor, picture, image, pandion, checkpoint, out):
+    """-> the largest relative difference, the lowest IoU."""
     height, width = image.shape[:2]
     points = np.array([[width // 2, height // 2], [width // 10, height // 8]], float)
-    predictor = official.SamPredictor(sam)
     predictor.set_image(image)
-    masks, iou, low = predictor.predict(points, np.array([1, 0]), multimask_output=True)
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint, out = Path(folder) / "model.pth", Path(folder) / "trace.safetensors"
+    masks, quality, low = predictor.predict(points, np.array([1, 0]), multimask_output=True)
+    clicks = [f for (x, y), label in zip(points, (1, 0)) for f in ("--point", f"{x},{y},{label}")]
+    subprocess.run([pandion, "trace", picture, *clicks, "--segmenter", checkpoint, "--segment-only", "--out", out],
+                   check=True, stderr=subprocess.DEVNULL)
+    trace = load_file(out)
+    wanted = {"image_embedding": predictor.features[0].numpy(), "low_res_logits": low, "iou_predictions": quality}
+    differences = {n: float(np.abs(trace["sam." + n] - w).max() / np.abs(w).max()) for n, w in wanted.items()}
+    overlap = min(iou(t.astype(bool), m) for t, m in zip(trace["sam.masks"], masks))
+    print(f"{picture.name:20} {width}×{height}  " + "  ".join(f"{n} {d:.1e}" for n, d in differences.items())
+          + f"  mask IoU {overlap:.5f}", flush=True)
+    return max(differences.values()), overlap
+
+
+def compare_auto(official, sam, picture, image, pandion, checkpoint, layers):
+    """-> the lowest IoU of masks at the same place of both lists, 0 if their lengths differ."""
+    options = {**AUTO, "crop_n_layers": layers}
+    wanted = official.SamAutomaticMaskGenerator(sam, **options).generate(image)
+    flags = [f for k, v in options.items() for f in ("--" + k.replace("_", "-"), str(v))]
+    reply = subprocess.run([pandion, "auto", picture, *flags, "--segmenter", checkpoint, "--json"], check=True, capture_output=True)
+    found = json.loads(reply.stdout)
+    overlap = [iou(coco.decode(f["segmentation"]).astype(bool), w["segmentation"]) for f, w in zip(found, wanted)]
+    same = len(found) == len(wanted)
+    print(f"{picture.name:20} auto, {layers} crop layers: {len(found)} masks, official {len(wanted)}, "
+          f"lowest IoU in order {min(overlap, default=1):.5f}", flush=True)
+    return min(overlap, default=1) if same else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--package", required=True)
+    parser.add_argument("--model", choices=["vit_b", "vit_l", "vit_h", "vit_t"], default="vit_b")
+    parser.add_argument("--image", type=Path, nargs="+", default=[Path("Examples/coffee.jpg")])
+    parser.add_argument("--kinds", action="store_true")
+    parser.add_argument("--auto", action="store_true")
+    parser.add_argument("--pandion", default=".build/release/pandion")
+    parser.add_argument("--seed", type=int, default=5)
+    a = parser.parse_args()
+    sys.path.insert(0, a.package)
+    official = importlib.import_module("mobile_sam" if a.model == "vit_t" else "segment_anything")
+    sam = random_model(official, a.model, a.seed)
+    predictor = official.SamPredictor(sam)
+    worst, lowest = 0.0, 1.0
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        checkpoint = folder / "model.pth"
         torch.save(sam.state_dict(), checkpoint)
-        clicks = [f for (x, y), label in zip(points, (1, 0)) for f in ("--point", f"{x},{y},{label}")]
-        subprocess.run([a.pandion, "trace", a.image, *clicks, "--segmenter", checkpoint, "--segment-only", "--out", out],
-                       check=True, stderr=subprocess.DEVNULL)
-        trace = load_file(out)
-    worst = 0.0
-    for name, wanted in (("image_embedding", predictor.features[0].numpy()), ("low_res_logits", low), ("iou_predictions", iou)):
-        difference = float(np.abs(trace["sam." + name] - wanted).max() / np.abs(wanted).max())
-        worst = max(worst, difference)
-        print(f"{name:16} {difference:.1e}")
-    overlap = [(t.astype(bool) & m).sum() / max(1, (t.astype(bool) | m).sum()) for t, m in zip(trace["sam.masks"], masks)]
-    print("mask IoU        ", " ".join(f"{v:.5f}" for v in overlap))
-    sys.exit(int(worst > 1e-4 or min(overlap) < 0.999))
+        for picture in a.image + (kinds(a.image[0], folder) if a.kinds else []):
+            image = np.array(ImageOps.exif_transpose(Image.open(picture)).convert("RGB"))
+            difference, overlap = compare_trace(predictor, picture, image, a.pandion, checkpoint, folder / "trace.safetensors")
+            worst, lowest = max(worst, difference), min(lowest, overlap)
+        for layers in (0, 1) if a.auto else ():
+            image = np.array(ImageOps.exif_transpose(Image.open(a.image[0])).convert("RGB"))
+            lowest = min(lowest, compare_auto(official, sam, a.image[0], image, a.pandion, checkpoint, layers))
+    print(f"largest difference {worst:.1e}, lowest IoU {lowest:.5f}")
+    sys.exit(int(worst > 1e-4 or lowest < 0.999))
 
 
 if __name__ == "__main__":

@@ -20,14 +20,16 @@ class MaskExtractor(nn.Module):
         for i, dim in enumerate(dims):
             setattr(self, f"res{i + 2}", nn.Linear(dim, width))
 
-    def forward(self, levels, masks):
-        """levels of one picture (C, h, w), masks (R, H, W) in 0..1 -> two (R, D)."""
+    def forward(self, levels, masks, shapes=None):
+        """levels of one picture (C, h, w), masks (R, H, W) in 0..1 -> two (R, D). `shapes`: the masks
+        in a larger frame, when the picture is a crop of one."""
         masks, total = masks[:, None].float(), 0
+        shapes = masks if shapes is None else shapes[:, None].float()
         for i, level in enumerate(levels):
             m = (F.interpolate(masks, level.shape[-2:], mode="bilinear") > 0).float().flatten(1)
             pooled = (m / (m.sum(1, keepdim=True) + 1e-8)) @ level.flatten(1).float().T  # (R, C)
             total = total + getattr(self, f"res{i + 2}")(pooled)
-        shape = F.interpolate(masks, (self.shape, self.shape), mode="bilinear").flatten(1)
+        shape = F.interpolate(shapes, (self.shape, self.shape), mode="bilinear").flatten(1)
         return self.feat_linear(total), self.mask_linear(shape)
 
 

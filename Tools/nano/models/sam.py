@@ -39,16 +39,18 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(mask_channels, dim, 1))
         self.no_mask_embed = nn.Embedding(1, dim)
 
-    def grid(self, size):
-        """The positions of a size×size grid: (size², C)."""
-        line = (torch.arange(size) + 0.5) / size
-        y, x = torch.meshgrid(line, line, indexing="ij")
-        return self.pe_layer(torch.stack([x, y], -1)).flatten(0, 1)
+    def grid(self, size, frame):
+        """The positions of a size×size grid of 16-pixel cells in its frame: (size², C)."""
+        x0, y0, side = frame
+        line = (torch.arange(size) + 0.5) * 16
+        y, x = torch.meshgrid(line + y0, line + x0, indexing="ij")
+        return self.pe_layer(torch.stack([x, y], -1) / side).flatten(0, 1)
 
-    def tokens(self, points, labels, side):
+    def tokens(self, points, labels, frame):
         """(P, N, 2), (P, N) -> (P, N, C)."""
+        x0, y0, side = frame
         table = torch.cat([self.not_a_point_embed.weight] + [e.weight for e in self.point_embeddings])
-        position = self.pe_layer((points + 0.5) / side) * (labels >= 0)[..., None]
+        position = self.pe_layer((points + torch.tensor([x0 + 0.5, y0 + 0.5])) / side) * (labels >= 0)[..., None]
         return position + table[labels + 1]
 
     def dense(self, masks, count, size):
@@ -56,6 +58,14 @@ class PromptEncoder(nn.Module):
         if masks is None:
             return self.no_mask_embed.weight.view(1, 1, -1)
         return self.mask_downscaling(masks).flatten(2).transpose(1, 2)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Stays in its input's precision, so that the image's side of the decoder is bfloat16 throughout."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", enabled=False):
+            return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
 
 
 class Attention(nn.Module):
@@ -95,7 +105,7 @@ class TwoWayBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = LinReluLin(dim, hidden)
         self.norm3 = nn.LayerNorm(dim)
-        self.norm4 = nn.LayerNorm(dim)
+        self.norm4 = LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, heads, 2)
 
     def forward(self, t, x, tpos, xpos):  # tokens (P, N, C), image (P, L, C)
@@ -163,15 +173,19 @@ class MaskDecoder(nn.Module):
         p, l, c = image.shape
         size = math.isqrt(l)
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        if torch.is_autocast_enabled("cpu"):
+            image = image.to(torch.bfloat16)
         dense, position = dense.to(image.dtype), position.to(image.dtype)  # keeps the image's side in bfloat16
         t, x = self.transformer(torch.cat([own.expand(p, -1, -1), prompts], 1), image + dense, position)
         first, norm, _, second, _ = self.output_upscaling
         x = enlarge(x.unflatten(1, (size, size)), first)
-        x = F.gelu(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
+        with torch.autocast("cpu", enabled=False):
+            x = F.layer_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps)
+        x = F.gelu(x)
         x = F.gelu(enlarge(x, second)).flatten(1, 2)  # (P, 16·L, C/8)
         hyper = torch.stack([f(t[:, 1 + i]) for i, f in enumerate(self.output_hypernetworks_mlps)], 1)
-        masks = (hyper @ x.to(hyper.dtype).transpose(1, 2)).unflatten(2, (4 * size, 4 * size))
-        return masks, self.iou_prediction_head(t[:, 0])
+        masks = x.to(hyper.dtype) @ hyper.transpose(1, 2)  # (P, 16·L, 4): this order keeps gradients contiguous
+        return masks.transpose(1, 2).unflatten(2, (4 * size, 4 * size)), self.iou_prediction_head(t[:, 0])
 
 
 class Segmenter(nn.Module):
@@ -189,9 +203,11 @@ class Segmenter(nn.Module):
         """(B, 3, S, S) -> (B, (S/16)², C)."""
         return self.image_encoder(images).flatten(2).transpose(1, 2)
 
-    def decode(self, features, owner, points, labels, masks=None):
-        """Prompts of picture `owner` (P,) -> logits (P, 4, S/4, S/4), IoU (P, 4)."""
+    def decode(self, features, owner, points, labels, masks=None, frame=None):
+        """Prompts of picture `owner` (P,) -> logits (P, 4, S/4, S/4), IoU (P, 4). `frame` (x, y, side)
+        places a smaller picture in one of the side that the model is made for."""
         size = math.isqrt(features.shape[1])
-        prompts = self.prompt_encoder.tokens(points, labels, 16 * size)
+        frame = frame or (0, 0, 16 * size)
+        prompts = self.prompt_encoder.tokens(points, labels, frame)
         dense = self.prompt_encoder.dense(masks, len(points), size)
-        return self.mask_decoder(features[owner], self.prompt_encoder.grid(size), prompts, dense)
+        return self.mask_decoder(features[owner], self.prompt_encoder.grid(size, frame), prompts, dense)
