@@ -30,6 +30,8 @@ final class FrontEnd: @unchecked Sendable {
     var key: AnswerCache.Key?
     /// Where the reply goes: one envelope for each time that the request was sent.
     var envelopes: [[[UInt8]]]
+    /// How many partial replies went out.
+    var sent = 0
   }
 
   static let commandEndpoint = "inproc://pandion/command"
@@ -61,7 +63,7 @@ final class FrontEnd: @unchecked Sendable {
     let stageIndices = stages.map { poller.add($0.socket) }
     while !(isDraining && active.isEmpty) {
       _ = try poller.wait(milliseconds: nil)
-      if poller.isReady(commandIndex), try commands.receive() != nil { drain() }
+      if poller.isReady(commandIndex) { try receiveCommands() }
       if poller.isReady(controlIndex) { try receive(control, isControl: true) }
       for (queue, index) in zip(stages, stageIndices) where poller.isReady(index) {
         while let ticket = try queue.takeFinished() { try advance(ticket, from: queue.stage) }
@@ -72,6 +74,27 @@ final class FrontEnd: @unchecked Sendable {
     try receive(data, isControl: false)
     try receive(control, isControl: true)
     for queue in stages { try queue.stop() }
+  }
+
+  /// A ticket tells that its job has something for a streaming client; anything else ends the daemon.
+  private func receiveCommands() throws(ZeroMQError) {
+    while let frames = try commands.receive()?.frames {
+      guard let ticket = frames.first.flatMap(Ticket.read) else {
+        drain()
+        continue
+      }
+      sendPartials(ticket)
+    }
+  }
+
+  private func sendPartials(_ ticket: UInt64) {
+    guard var pending = active[ticket] else { return }
+    for partial in pending.job.takePartials() {
+      let frames = partial.numbered(pending.sent).frames
+      for envelope in pending.envelopes { send(frames, to: envelope, on: data) }
+      pending.sent += 1
+    }
+    active[ticket] = pending
   }
 
   func drain() {
@@ -99,13 +122,14 @@ final class FrontEnd: @unchecked Sendable {
 
   /// Hands a job on to its next stage, or its reply to whoever waits for it.
   private func advance(_ ticket: UInt64, from stage: Pipeline.Stage) throws(ZeroMQError) {
+    sendPartials(ticket)
     guard let pending = active[ticket] else { return }
     if let next = pipeline.next(stage, pending.job), let queue = stages.first(where: { $0.stage == next }) {
       return try queue.add(ticket, priority: pending.job.request.priority)
     }
     let request = pending.job.request
     let reply = pending.job.reply ?? Reply(to: request, WireError(.internal, "no stage has answered"))
-    let frames = reply.frames
+    let frames = reply.numbered(pending.sent).frames
     for envelope in pending.envelopes { send(frames, to: envelope, on: data) }
     active[ticket] = nil
     jobs.remove(ticket)

@@ -8,6 +8,9 @@ final class Job: @unchecked Sendable {
   var blobs: [[UInt8]]
   let arrived: ContinuousClock.Instant
   private let cancelled = Atomic<Bool>(false)
+  private let partials = Mutex<[Reply]>([])
+  /// Tells the front end that there are partial replies; set while a stage works on the job.
+  var announce: (() -> Void)?
 
   var picture: Picture?
   var regions: [Region] = []
@@ -15,6 +18,22 @@ final class Job: @unchecked Sendable {
 
   init(_ request: Request, blobs: [[UInt8]], arrived: ContinuousClock.Instant = .now) {
     (self.request, self.blobs, self.arrived) = (request, blobs, arrived)
+  }
+
+  /// Hands a streaming client something before the end; nothing for others.
+  func emit(_ partial: @autoclosure () throws -> Reply) rethrows {
+    guard request.stream, let announce else { return }
+    let reply = try partial()
+    partials.withLock { $0.append(reply) }
+    announce()
+  }
+
+  /// What was emitted since the last time.
+  func takePartials() -> [Reply] {
+    partials.withLock { held in
+      defer { held = [] }
+      return held
+    }
   }
 
   var isCancelled: Bool { cancelled.load(ordering: .relaxed) }

@@ -6,6 +6,8 @@ extension Pipeline {
   private static let maskBytes = 256 << 20
   /// How many masks go to the labeler at a time.
   private static let maskBatch = 32
+  /// The same where the words are streamed.
+  private static let streamedBatch = 8
 
   /// Stage "extract": the labeler's features of the picture.
   func extract(_ job: Job) throws {
@@ -33,7 +35,9 @@ extension Pipeline {
     }
     let waiting = job.regions.indices.filter { job.regions[$0].words == nil }
     let pixels = max(1, picture.image.width * picture.image.height)
-    let batch = min(Self.maskBatch, max(1, Self.maskBytes / pixels))
+    // Someone who watches gets words soon rather than all at once.
+    let most = job.request.stream ? Self.streamedBatch : Self.maskBatch
+    let batch = min(most, max(1, Self.maskBytes / pixels))
     for start in stride(from: 0, to: waiting.count, by: batch) {
       try job.checkWanted()
       let indices = waiting[start..<min(start + batch, waiting.count)]
@@ -43,6 +47,7 @@ extension Pipeline {
         throw WireError(.internal, "the labeler gave \(words.count) answers for \(masks.count) masks")
       }
       for (index, words) in zip(indices, words) { job.regions[index].words = words }
+      if start + batch < waiting.count { job.emit(wordsReply(job, Array(indices))) }
     }
     job.reply = try masksReply(job, request.masks)
   }

@@ -10,8 +10,19 @@ extension Pipeline {
     ])
   }
 
+  /// On the way to the end: some masks' words, by their ids; the masks themselves went out before.
+  func wordsReply(_ job: Job, _ indices: [Int]) -> Reply {
+    let masks = indices.map { index in
+      let region = job.regions[index]
+      var mask = ReplyMask(id: index, area: region.found.mask.area, bbox: region.found.mask.samBox)
+      if let words = region.words { mask.add(words) }
+      return mask
+    }
+    return Reply(to: job.request, isFinal: false, [("masks", .array(masks.map(\.json)))])
+  }
+
   /// The masks of a job in the encoding asked for, those of all prompts in one list.
-  func masksReply(_ job: Job, _ encoding: MaskEncoding) throws -> Reply {
+  func masksReply(_ job: Job, _ encoding: MaskEncoding, isFinal: Bool = true) throws -> Reply {
     guard let picture = job.picture else { throw WireError(.internal, "masks without a picture") }
     var blobs: [[UInt8]] = []
     var masks: [ReplyMask] = []
@@ -28,13 +39,7 @@ extension Pipeline {
         region.found.pointCoords.map { .array($0.map { .array([JSONValue($0.x), JSONValue($0.y)]) }) }
         ?? region.kept[.pointCoords]
       mask.cropBox = region.found.cropBox.map { .array($0.map { .integer($0) }) } ?? region.kept[.cropBox]
-      if let words = region.words {
-        mask.label = words.label
-        mask.description = words.description
-        mask.score = words.score
-        mask.alternatives = words.alternatives
-        mask.evidence = words.evidence
-      }
+      if let words = region.words { mask.add(words) }
       if let logits = region.found.logits {
         mask.logits = JSONValue(entries: [
           ("blob", .integer(blobs.count)), ("dtype", .string("float32")),
@@ -60,7 +65,7 @@ extension Pipeline {
         ))
       blobs.append(littleEndian(map))
     }
-    return Reply(to: job.request, fields, blobs: blobs)
+    return Reply(to: job.request, isFinal: isFinal, fields, blobs: blobs)
   }
 
   private func segmentation(
@@ -78,6 +83,16 @@ extension Pipeline {
       blobs.append(try mask.bitMask().encodedPNG())
       return JSONValue(entries: [size, ("blob", .integer(blobs.count - 1)), ("encoding", .string("png"))])
     }
+  }
+}
+
+extension ReplyMask {
+  fileprivate mutating func add(_ words: Words) {
+    label = words.label
+    description = words.description
+    score = words.score
+    alternatives = words.alternatives
+    evidence = words.evidence
   }
 }
 

@@ -44,6 +44,7 @@ extension Pipeline {
       if case .masks(let masks) = request.regions { job.regions = try regions(masks, picture) }
       // Nothing to find words for.
       if job.regions.isEmpty { job.reply = try masksReply(job, request.masks) }
+      try job.emit(masksReply(job, request.masks, isFinal: false))
       return
     }
     job.reply =

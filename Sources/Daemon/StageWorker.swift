@@ -60,10 +60,17 @@ final class StageWorker: Sendable {
   ) throws(ZeroMQError) {
     let socket = try Socket(context, .rep)
     try socket.connect(endpoint(stage))
+    let notices = try Socket(context, .push)
+    try notices.connect(FrontEnd.commandEndpoint)
     while true {
       let frames = try socket.receive(timeout: nil).frames
       guard let ticket = frames.first.flatMap(Ticket.read) else { return }
-      if let job = jobs[ticket] { pipeline.run(stage, job) }
+      if let job = jobs[ticket] {
+        // A notice that is lost costs nothing: what it tells of goes out with the next, or before the final reply.
+        job.announce = { try? notices.send([Ticket.frame(ticket)], timeout: 0) }
+        pipeline.run(stage, job)
+        job.announce = nil
+      }
       try socket.send([Ticket.frame(ticket)])
     }
   }

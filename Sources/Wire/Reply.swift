@@ -8,11 +8,15 @@ public struct Reply: Sendable, Equatable {
   public init(header: JSONValue, blobs: [[UInt8]] = []) { (self.header, self.blobs) = (header, blobs) }
 
   /// The answer to a request: what every reply begins with, then the fields of its operation.
-  public init(to request: Request, _ fields: [(String, JSONValue?)], blobs: [[UInt8]] = []) {
+  ///
+  /// - Parameter isFinal: false for what a streaming client gets on the way; the last one of a request is final.
+  public init(
+    to request: Request, isFinal: Bool = true, _ fields: [(String, JSONValue?)], blobs: [[UInt8]] = []
+  ) {
     let common: [(String, JSONValue?)] = [
       ("v", .integer(Request.version)), ("id", request.id.map { .string($0) }), ("op", .string(request.operation.name)),
       ("stamp", request.stamp), ("frame_id", request.frameID.map { .string($0) }),
-      ("seq", request.stream ? .integer(0) : nil), ("final", .bool(true)),
+      ("seq", request.stream ? .integer(0) : nil), ("final", .bool(isFinal)),
     ]
     self.init(header: JSONValue(entries: common + fields), blobs: blobs)
   }
@@ -28,6 +32,13 @@ public struct Reply: Sendable, Equatable {
         ("op", refused.op.map { .string($0) }),
         ("final", .bool(true)), ("error", refused.error.json),
       ]))
+  }
+
+  /// The same as the reply of this number to a streaming request; others have no number.
+  public func numbered(_ seq: Int) -> Reply {
+    guard case .object(let object) = header, object["seq"] != nil else { return self }
+    let entries = object.entries.map { ($0.key, $0.key == "seq" ? .integer(seq) : $0.value) }
+    return Reply(header: .object(JSONObject(entries)), blobs: blobs)
   }
 
   /// The frames of the message.

@@ -134,6 +134,29 @@ import ZeroMQ
     try rig.stop()
   }
 
+  @Test func streamingGivesMasksThenWordsThenAll() throws {
+    let rig = try Rig()
+    let socket = try rig.socket()
+    let prompts = (0..<20).map { #"{"points":[[\#($0 + 2),12]]}"# }.joined(separator: ",")
+    let header =
+      #"{"v":1,"op":"label","id":"s","stream":true,"image":{"blob":0,"encoding":"png"},"prompts":[\#(prompts)]}"#
+    try socket.send([Array(header.utf8), Pictures.png()])
+    var replies: [JSONValue] = []
+    repeat { replies.append(try Rig.header(socket)) } while replies.last?["final"] != .bool(true)
+    #expect(replies.map { $0["seq"]?.integer } == [0, 1, 2, 3])
+    #expect(replies.map { $0["masks"]?.array?.count } == [20, 8, 8, 20])
+    #expect(replies.allSatisfy { $0["id"] == .string("s") })
+    // Masks first, without words; then words by the masks' ids, without the masks; at last everything.
+    #expect(replies[0]["masks"]?[0]?["segmentation"] != nil && replies[0]["masks"]?[0]?["label"] == nil)
+    #expect(replies[2]["masks"]?[7]?["id"] == .integer(15) && replies[2]["masks"]?[7]?["segmentation"] == nil)
+    #expect(replies[2]["masks"]?[7]?["label"] == replies[3]["masks"]?[15]?["label"])
+    #expect(replies[3]["masks"]?[19]?["segmentation"] != nil && replies[3]["masks"]?[19]?["label"] != nil)
+    // Asked again by the same id, the final answer alone.
+    try socket.send([Array(header.utf8), Pictures.png()])
+    #expect(try Rig.header(socket) == replies[3])
+    try rig.stop()
+  }
+
   @Test func drainingFinishesWhatWasAccepted() throws {
     let gate = DispatchSemaphore(value: 0)
     let rig = try Rig(gate: gate)
