@@ -34,7 +34,7 @@ public struct ModelDescription: Sendable, Equatable {
   public static func == (a: ModelDescription, b: ModelDescription) -> Bool { a.json == b.json }
 }
 
-/// The model of stage "segment". Called from one thread at a time by the daemon.
+/// The model of stage "segment". Called by the daemon from two threads at once: for clicks, and for masks of everything.
 ///
 /// What it throws reaches the client: a `WireError` as it is, anything else as `internal`.
 public protocol SegmentEngine: Sendable {
@@ -53,6 +53,8 @@ public protocol SegmentEngine: Sendable {
   ) throws -> [[FoundMask]]
 
   /// Masks of everything in a picture.
+  ///
+  /// - Parameter isCancelled: asked every few milliseconds, since clicks overtake meanwhile; true makes it throw `cancelled`.
   func automatic(
     _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
   ) throws -> [FoundMask]

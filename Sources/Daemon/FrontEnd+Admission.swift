@@ -62,7 +62,7 @@ extension FrontEnd {
     activeBytes += bytes
     if let key { running[key] = ticket }
     do throws(ZeroMQError) {
-      guard let queue = stages.first(where: { $0.stage == stage }) else { return .accepted }
+      guard let queue = queue(stage, request) else { return .accepted }
       try queue.add(ticket, priority: request.priority)
       return .accepted
     } catch {
@@ -91,12 +91,12 @@ extension FrontEnd {
       return Reply(to: request, [("status", .string(isDraining ? "draining" : "ok"))])
     case .stats:
       let usage = pipeline.pictures.usage
-      let queues = stages.map { ($0.stage.rawValue, JSONValue?.some(.integer($0.count))) }
+      let queues = lanes.map { ($0.lane.rawValue, JSONValue?.some(.integer($0.count))) }
       return Reply(
         to: request,
         metrics.fields + [
           ("active", .integer(active.count)), ("active_bytes", .integer(activeBytes)),
-          ("stages", JSONValue(entries: queues)),
+          ("lanes", JSONValue(entries: queues)),
           ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
         ])
     case .cancel(let target) where isControl:

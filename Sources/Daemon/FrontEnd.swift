@@ -12,7 +12,7 @@ final class FrontEnd: @unchecked Sendable {
   let data: Socket
   let control: Socket
   let commands: Socket
-  let stages: [StageQueue]
+  let lanes: [StageQueue]
   let jobs = JobTable()
   private(set) var dataEndpoints: [String] = []
   private(set) var controlEndpoints: [String] = []
@@ -47,9 +47,9 @@ final class FrontEnd: @unchecked Sendable {
     control = try Socket(context, .router, linger: configuration.linger, maxFrameBytes: 1 << 20, highWater: 64)
     commands = try Socket(context, .pull)
     try commands.bind(Self.commandEndpoint)
-    var stages: [StageQueue] = []
-    for stage in Pipeline.Stage.allCases { stages.append(try StageQueue(stage, context)) }
-    self.stages = stages
+    var lanes: [StageQueue] = []
+    for lane in Lane.allCases { lanes.append(try StageQueue(lane, context)) }
+    self.lanes = lanes
     for endpoint in configuration.endpoints { dataEndpoints.append(try data.bind(endpoint)) }
     for endpoint in configuration.controlEndpoints { controlEndpoints.append(try control.bind(endpoint)) }
   }
@@ -60,20 +60,20 @@ final class FrontEnd: @unchecked Sendable {
     let dataIndex = poller.add(data)
     let controlIndex = poller.add(control)
     let commandIndex = poller.add(commands)
-    let stageIndices = stages.map { poller.add($0.socket) }
+    let laneIndices = lanes.map { poller.add($0.socket) }
     while !(isDraining && active.isEmpty) {
       _ = try poller.wait(milliseconds: nil)
       if poller.isReady(commandIndex) { try receiveCommands() }
       if poller.isReady(controlIndex) { try receive(control, isControl: true) }
-      for (queue, index) in zip(stages, stageIndices) where poller.isReady(index) {
-        while let ticket = try queue.takeFinished() { try advance(ticket, from: queue.stage) }
+      for (queue, index) in zip(lanes, laneIndices) where poller.isReady(index) {
+        while let ticket = try queue.takeFinished() { try advance(ticket, from: queue.lane.stage) }
       }
       if poller.isReady(dataIndex) { try receive(data, isControl: false) }
     }
     // Whoever asked in the last moment is told so.
     try receive(data, isControl: false)
     try receive(control, isControl: true)
-    for queue in stages { try queue.stop() }
+    for queue in lanes { try queue.stop() }
   }
 
   /// A ticket tells that its job has something for a streaming client; anything else ends the daemon.
@@ -120,11 +120,17 @@ final class FrontEnd: @unchecked Sendable {
     }
   }
 
+  /// Where a job waits for a stage.
+  func queue(_ stage: Pipeline.Stage, _ request: Request) -> StageQueue? {
+    let lane = Lane(stage, request)
+    return lanes.first { $0.lane == lane }
+  }
+
   /// Hands a job on to its next stage, or its reply to whoever waits for it.
   private func advance(_ ticket: UInt64, from stage: Pipeline.Stage) throws(ZeroMQError) {
     sendPartials(ticket)
     guard let pending = active[ticket] else { return }
-    if let next = pipeline.next(stage, pending.job), let queue = stages.first(where: { $0.stage == next }) {
+    if let next = pipeline.next(stage, pending.job), let queue = queue(next, pending.job.request) {
       return try queue.add(ticket, priority: pending.job.request.priority)
     }
     let request = pending.job.request

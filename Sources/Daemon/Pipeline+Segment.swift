@@ -21,7 +21,10 @@ extension Pipeline {
     if let segmenter = needed {
       let embedding = try picture.remember(.embedding) { try segmenter.embed(picture.image) }
       pictures.trim()
-      let isCancelled = { job.isCancelled }
+      let isCancelled = {
+        if job.request.operation.isAutomatic { self.rightOfWay.giveWay() }
+        return job.isCancelled
+      }
       switch job.request.operation {
       case .segment(let request):
         job.regions = try predict(

@@ -12,6 +12,8 @@ public final class Pipeline: Sendable {
   public let pictures: PictureStore
   public let limits: WireLimits
   public let decodeLimits: DecodeLimits
+  /// Lets clicks overtake masks of everything.
+  let rightOfWay = RightOfWay()
   /// The program's version, for `hello`.
   public let version: String
 
@@ -61,7 +63,8 @@ public final class Pipeline: Sendable {
     do {
       try job.checkWanted()
       switch stage {
-      case .segment: try segment(job)
+      case .segment:
+        if job.request.operation.isAutomatic { try segment(job) } else { try rightOfWay.goFirst { try segment(job) } }
       case .extract: try extract(job)
       case .language: try language(job)
       }

@@ -35,7 +35,7 @@ public final class Server: Sendable {
     let front = try sockets { () throws(ZeroMQError) in
       try FrontEnd(configuration, pipeline, context, log: log)
     }
-    let workers = Pipeline.Stage.allCases.map { StageWorker($0, context, pipeline, front.jobs, log: log) }
+    let workers = Lane.allCases.map { StageWorker($0, context, pipeline, front.jobs, log: log) }
     state.withLock { $0.endpoints = front.dataEndpoints }
     state.withLock { $0.controlEndpoints = front.controlEndpoints }
     let holder = Holder(front)

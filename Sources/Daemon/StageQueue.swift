@@ -1,17 +1,56 @@
+import Wire
 import ZeroMQ
 
-/// What waits for one stage, and the socket on which the stage takes it: a DEALER with one request out at a time, so that
+/// A way into a stage: a queue and a thread of its own. What is quick does not wait behind what is long.
+enum Lane: String, CaseIterable {
+  /// Stage "segment": pictures, clicks and boxes.
+  case segment
+  /// Stage "segment" too: masks of everything, which give way to clicks between prompts.
+  case automatic
+  case extract
+  case language
+
+  var stage: Pipeline.Stage {
+    switch self {
+    case .segment, .automatic: .segment
+    case .extract: .extract
+    case .language: .language
+    }
+  }
+
+  /// The lane of a job that goes to a stage.
+  init(_ stage: Pipeline.Stage, _ request: Request) {
+    switch stage {
+    case .segment: self = request.operation.isAutomatic ? .automatic : .segment
+    case .extract: self = .extract
+    case .language: self = .language
+    }
+  }
+}
+
+extension Request.Operation {
+  /// Whether masks of everything are to be found.
+  var isAutomatic: Bool {
+    switch self {
+    case .auto: true
+    case .label(let request): if case .auto = request.regions { true } else { false }
+    default: false
+    }
+  }
+}
+
+/// What waits in one lane, and the socket on which the stage takes it: a DEALER with one request out at a time, so that
 /// priorities decide who is next, and not the order in which they came into a pipe.
 final class StageQueue {
-  let stage: Pipeline.Stage
+  let lane: Lane
   let socket: Socket
   private var waiting: [(ticket: UInt64, priority: Int)] = []
   private(set) var isBusy = false
 
-  init(_ stage: Pipeline.Stage, _ context: Context) throws(ZeroMQError) {
-    self.stage = stage
+  init(_ lane: Lane, _ context: Context) throws(ZeroMQError) {
+    self.lane = lane
     socket = try Socket(context, .dealer)
-    try socket.bind(StageWorker.endpoint(stage))
+    try socket.bind(StageWorker.endpoint(lane))
   }
 
   var count: Int { waiting.count + (isBusy ? 1 : 0) }

@@ -29,37 +29,37 @@ enum Ticket {
   }
 }
 
-/// One stage: a REP service with a thread of its own, since its work takes long and blocks.
+/// One lane of a stage: a REP service with a thread of its own, since its work takes long and blocks.
 ///
 /// It connects to the front end, as a stage in another process would. An empty message ends it.
 final class StageWorker: Sendable {
   private let finished = DispatchSemaphore(value: 0)
 
-  static func endpoint(_ stage: Pipeline.Stage) -> String { "inproc://pandion/\(stage.rawValue)" }
+  static func endpoint(_ lane: Lane) -> String { "inproc://pandion/\(lane.rawValue)" }
 
   init(
-    _ stage: Pipeline.Stage, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable,
+    _ lane: Lane, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable,
     log: @escaping @Sendable (String) -> Void
   ) {
     let finished = finished
     let thread = Thread {
       do {
-        try Self.serve(stage, context, pipeline, jobs)
+        try Self.serve(lane, context, pipeline, jobs)
       } catch {
-        log("stage \(stage.rawValue) ended: \(error)")
+        log("lane \(lane.rawValue) ended: \(error)")
       }
       finished.signal()
     }
-    thread.name = "pandion-\(stage.rawValue)"
+    thread.name = "pandion-\(lane.rawValue)"
     thread.stackSize = 16 << 20
     thread.start()
   }
 
   private static func serve(
-    _ stage: Pipeline.Stage, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable
+    _ lane: Lane, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable
   ) throws(ZeroMQError) {
     let socket = try Socket(context, .rep)
-    try socket.connect(endpoint(stage))
+    try socket.connect(endpoint(lane))
     let notices = try Socket(context, .push)
     try notices.connect(FrontEnd.commandEndpoint)
     while true {
@@ -68,7 +68,7 @@ final class StageWorker: Sendable {
       if let job = jobs[ticket] {
         // A notice that is lost costs nothing: what it tells of goes out with the next, or before the final reply.
         job.announce = { try? notices.send([Ticket.frame(ticket)], timeout: 0) }
-        pipeline.run(stage, job)
+        pipeline.run(lane.stage, job)
         job.announce = nil
       }
       try socket.send([Ticket.frame(ticket)])

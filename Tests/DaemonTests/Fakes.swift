@@ -16,8 +16,10 @@ final class FakeSegmenter: SegmentEngine {
   let gate: DispatchSemaphore?
   let embedded = Atomic<Int>(0)
   let started = DispatchSemaphore(value: 0)
+  /// Ends the search for masks of everything, which goes on until then; nil ends at once.
+  let found: DispatchSemaphore?
 
-  init(gate: DispatchSemaphore? = nil) { self.gate = gate }
+  init(gate: DispatchSemaphore? = nil, found: DispatchSemaphore? = nil) { (self.gate, self.found) = (gate, found) }
 
   func embed(_ image: Image) throws -> any Held {
     embedded.add(1, ordering: .relaxed)
@@ -44,7 +46,10 @@ final class FakeSegmenter: SegmentEngine {
   func automatic(
     _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
   ) throws -> [FoundMask] {
-    (0..<3).map { FoundMask(mask: square(16, 12, 2 + 3 * $0), predictedIoU: 0.9 - 0.1 * Float($0)) }
+    while let found, found.wait(timeout: .now() + .milliseconds(1)) == .timedOut {
+      if isCancelled() { throw WireError(.cancelled, "the request was cancelled") }
+    }
+    return (0..<3).map { FoundMask(mask: square(16, 12, 2 + 3 * $0), predictedIoU: 0.9 - 0.1 * Float($0)) }
   }
 }
 
@@ -103,10 +108,10 @@ final class Rig {
   var control: String { server.controlEndpoints[0] }
 
   init(
-    gate: DispatchSemaphore? = nil, extra: [String] = [], limits: WireLimits = .init(),
+    gate: DispatchSemaphore? = nil, found: DispatchSemaphore? = nil, extra: [String] = [], limits: WireLimits = .init(),
     _ change: (inout Configuration) -> Void = { _ in }
   ) throws {
-    segmenter = FakeSegmenter(gate: gate)
+    segmenter = FakeSegmenter(gate: gate, found: found)
     var configuration = Configuration(
       endpoints: ["tcp://127.0.0.1:*"] + extra, controlEndpoints: ["tcp://127.0.0.1:*"])
     change(&configuration)

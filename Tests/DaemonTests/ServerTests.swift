@@ -134,6 +134,33 @@ import ZeroMQ
     try rig.stop()
   }
 
+  @Test func clicksOvertakeMasksOfEverything() throws {
+    let found = DispatchSemaphore(value: 0)
+    let rig = try Rig(found: found)
+    let socket = try rig.socket()
+    try socket.send([
+      Array(#"{"v":1,"op":"auto","id":"all","image":{"blob":0,"encoding":"png"}}"#.utf8), Pictures.png(),
+    ])
+    rig.segmenter.started.wait()
+    for id in 0..<3 {
+      let header = #"{"v":1,"op":"label","id":"\#(id)","image":{"blob":0,"encoding":"png"},\#(Self.click)}"#
+      try socket.send([Array(header.utf8), Pictures.png()])
+      #expect(try Rig.header(socket)["id"] == .string("\(id)"))
+    }
+    #expect(try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)["lanes"]?["automatic"] == .integer(1))
+    found.signal()
+    #expect(try Rig.header(socket)["masks"]?.array?.count == 3)
+    try rig.stop()
+  }
+
+  @Test func longWorkGivesWayButNotForGood() {
+    let way = RightOfWay()
+    way.giveWay()
+    let start = ContinuousClock.now
+    way.goFirst { way.giveWay() }
+    #expect(.now - start >= .milliseconds(200))
+  }
+
   @Test func streamingGivesMasksThenWordsThenAll() throws {
     let rig = try Rig()
     let socket = try rig.socket()
