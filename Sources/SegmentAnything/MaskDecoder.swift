@@ -10,9 +10,8 @@ struct MaskDecoder: Sendable {
   let transformer: TwoWayTransformer
   /// `iou_token`, then `mask_tokens`, `[1 + n, C]`.
   let outputTokens: Tensor
-  /// `output_upscaling.0`, `.1`, `.3`
   let upscale1: ConvTranspose2d
-  let upscaleNorm: LayerNorm
+  let upscaleNorm: UpscaleNorm
   let upscale2: ConvTranspose2d
   /// `output_hypernetworks_mlps`, one a mask token.
   let hypernetworks: [MLP]
@@ -25,7 +24,8 @@ struct MaskDecoder: Sendable {
   static let heads = 8
 
   init(_ scope: WeightScope, width: Int, gridSize: Int) throws(CheckpointError) {
-    transformer = try TwoWayTransformer(scope["transformer"], width: width, heads: Self.heads)
+    let form = DecoderForm(scope)
+    transformer = try TwoWayTransformer(scope["transformer"], width: width, heads: Self.heads, form: form)
     let iouToken = try scope["iou_token"].tensor("weight", [1, width])
     let tokens = try scope["mask_tokens"].tensor("weight", [-1, width])
     maskTokens = tokens.shape[0]
@@ -33,19 +33,15 @@ struct MaskDecoder: Sendable {
       throw scope["mask_tokens"].malformed("weight", "holds \(maskTokens) tokens, at least 2 are needed")
     }
     outputTokens = Tensor.concatenated([iouToken, tokens])
-    upscale1 = try ConvTranspose2d(scope["output_upscaling"][0], inputs: width)
-    upscaleNorm = try LayerNorm(scope["output_upscaling"][1], channels: upscale1.outputs, epsilon: 1e-6)
-    upscale2 = try ConvTranspose2d(scope["output_upscaling"][3], inputs: upscale1.outputs)
+    (upscale1, upscaleNorm, upscale2) = try form.upscaling(scope, width: width)
     let features = upscale2.outputs
-    guard features > 0 else { throw scope["output_upscaling"].malformed("3.weight", "is empty") }
     var hypernetworks: [MLP] = []
     for i in 0..<maskTokens {
       let mlp = scope["output_hypernetworks_mlps"][i]
-      hypernetworks.append(try MLP(mlp, inputs: width, outputs: features, depth: mlp["layers"].listCount()))
+      hypernetworks.append(try form.mlp(mlp, inputs: width, outputs: features))
     }
     self.hypernetworks = hypernetworks
-    let head = scope["iou_prediction_head"]
-    iouHead = try MLP(head, inputs: width, outputs: maskTokens, depth: head["layers"].listCount())
+    iouHead = try form.mlp(scope["iou_prediction_head"], inputs: width, outputs: maskTokens)
     self.gridSize = gridSize
   }
 

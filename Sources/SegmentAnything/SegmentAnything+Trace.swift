@@ -11,14 +11,15 @@ extension SegmentAnything {
   public func trace(
     _ image: Image, _ prompt: Prompt, multimask: Bool
   ) throws(SegmentAnythingError) -> [(name: String, array: NamedArray)] {
-    try prompt.validate(index: 0, width: image.width, height: image.height, maskSide: maskSide)
-    let frame = ImageFrame(imageSize: imageSize, sourceWidth: image.width, sourceHeight: image.height)
+    try validate(prompt, index: 0, width: image.width, height: image.height)
+    let frame = frame(of: image)
     let input = frame.input(image, mean: pixelMean, std: pixelStd)
     let features = imageEncoder(input)
     let embedding = ImageEmbedding(frame: frame, features: features, unmasked: imageSide(features, dense: nil))
     let (prediction, sparse, dense) = predict(embedding, checked: prompt, multimask: multimask)
     var unmasked = Tensor(features.shape)
-    unmasked.addRow(promptEncoder.noMask)
+    // Zeros where the model takes no masks: nothing is added to its image embedding.
+    if let masks = promptEncoder.masks { unmasked.addRow(masks.noMask) }
     return [
       ("sam.input", .float32(input.channelsFirst())),
       ("sam.image_embedding", .float32(features.channelsFirst())),

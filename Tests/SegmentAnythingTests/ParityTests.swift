@@ -4,7 +4,7 @@ import SegmentAnything
 import Tensors
 import Testing
 
-/// Against the official code, by `Tools/parity/sam.py`.
+/// Against the official code, by `Tools/parity/sam.py` and `efficient_sam.py`.
 struct ParityTests {
   @Test(arguments: Golden.all, ["landscape", "portrait"])
   func everyStageOfEveryPrompt(golden: Golden, picture: String) throws {

@@ -59,7 +59,8 @@ def randomise(model, seed):
         for name, module in model.named_modules():
             if "cross_attn" in name and hasattr(module, "q_proj"):
                 module.k_proj.weight.copy_(module.q_proj.weight)
-        head = model.mask_decoder.iou_prediction_head.layers[-1]
+        head = model.mask_decoder.iou_prediction_head
+        head = head.fc if hasattr(head, "fc") else head.layers[-1]
         head.weight.mul_(0.2)
         head.bias.copy_(0.5 + 0.1 * head.bias)
         for name, b in model.named_buffers():
