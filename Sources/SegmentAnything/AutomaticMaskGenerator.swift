@@ -76,12 +76,13 @@ public struct AutomaticMaskGenerator: Sendable {
     let decoder = model.maskDecoder
     let decoded = decoder.decode(embedding.unmasked, sparse: sparse, positions: model.cellPositions)
     // Masks that the model does not believe in are never drawn.
-    let tokens = decoder.tokens(multimask: true).filter {
+    let tokens = decoder.tokens(multimask: true, iou: decoded.iou).filter {
       options.predIoUThresh <= 0 || decoded.iou[$0] > options.predIoUThresh
     }
     guard !tokens.isEmpty else { return [] }
     let upsampler = MaskUpsampler(side: model.maskSide, frame: embedding.frame)
-    let cut = upsampler.threshold(all: decoder.masks(decoded, tokens: tokens), offset: options.stabilityScoreOffset)
+    let logits = decoder.masks(decoded, tokens: tokens, fine: embedding.fine)
+    let cut = upsampler.threshold(all: logits, offset: options.stabilityScoreOffset)
     var masks: [AutomaticMask] = []
     for (token, (mask, stability)) in zip(tokens, cut) {
       guard options.stabilityScoreThresh <= 0 || stability >= options.stabilityScoreThresh else { continue }

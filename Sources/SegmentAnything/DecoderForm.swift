@@ -38,36 +38,11 @@ enum DecoderForm: Sendable {
       layers: [widen, try Linear(scope["lin2"], inputs: widen.outputs, outputs: width)], activation: .relu)
   }
 
-  /// The two doublings with the norm between them: `output_upscaling.0`, `.1`, `.3`; or
-  /// `final_output_upscaling_layers.0.0`, `.0.1`, `.1.0`.
-  func upscaling(
-    _ scope: WeightScope, width: Int
-  ) throws(CheckpointError) -> (first: ConvTranspose2d, norm: UpscaleNorm, second: ConvTranspose2d) {
+  /// `output_upscaling`, or `final_output_upscaling_layers`.
+  func upscaling(_ scope: WeightScope, inputs: Int) throws(CheckpointError) -> Upscaling {
     switch self {
-    case .sam:
-      let scope = scope["output_upscaling"]
-      let first = try ConvTranspose2d(scope[0], inputs: width)
-      let norm = try LayerNorm(scope[1], channels: first.outputs, epsilon: 1e-6)
-      return (first, .channels(norm), try ConvTranspose2d(scope[3], inputs: first.outputs))
-    case .efficientSAM:
-      let scope = scope["final_output_upscaling_layers"]
-      let first = try ConvTranspose2d(scope[0][0], inputs: width)
-      let norm = try GroupNorm(scope[0][1], channels: first.outputs)
-      return (first, .map(norm), try ConvTranspose2d(scope[1][0], inputs: first.outputs))
-    }
-  }
-}
-
-/// Over the channels of each cell, or over the whole map.
-enum UpscaleNorm: Sendable {
-  case channels(LayerNorm)
-  case map(GroupNorm)
-
-  /// `[H, W, C]` → `[H, W, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    switch self {
-    case .channels(let norm): norm(x)
-    case .map(let norm): norm(x)
+    case .sam: try Upscaling(scope["output_upscaling"], inputs: inputs)
+    case .efficientSAM: try Upscaling(efficient: scope["final_output_upscaling_layers"], inputs: inputs)
     }
   }
 }

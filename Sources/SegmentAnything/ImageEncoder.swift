@@ -19,6 +19,22 @@ extension ImageEncoder {
   package var fit: ImageFit { .padded }
 }
 
+/// An image encoder that can be left half way, where its features are still fine: HQ-SAM's decoder draws on them.
+package protocol StagedImageEncoder: ImageEncoder {
+  /// E, the channels of early features.
+  var earlyWidth: Int { get }
+  /// - Parameter input: `[S, S, 3]`, normalised and padded.
+  /// - Returns: early features `[h, w, E]`.
+  func early(_ input: Tensor) -> Tensor
+  /// - Parameter early: `[h, w, E]`.
+  /// - Returns: the image embedding `[h, w, C]`.
+  func late(_ early: Tensor) -> Tensor
+}
+
+extension StagedImageEncoder {
+  package func callAsFunction(_ input: Tensor) -> Tensor { late(early(input)) }
+}
+
 /// Bounds on what a checkpoint may claim, far above any published SAM; they keep a hostile file from asking for
 /// unbounded memory.
 enum EncoderLimits {

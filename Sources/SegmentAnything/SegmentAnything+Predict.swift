@@ -15,7 +15,8 @@ public struct Prediction: Sendable {
 }
 
 extension SegmentAnything {
-  /// The masks of one prompt: three for `multimask`, else the single one meant for unambiguous prompts.
+  /// The masks of one prompt: three for `multimask`, else the single one meant for unambiguous prompts. HQ-SAM answers
+  /// with one mask in either case; for `multimask` it is made from the best of the three.
   public func predict(
     _ embedding: ImageEmbedding, _ prompt: Prompt, multimask: Bool
   ) throws(SegmentAnythingError) -> Prediction {
@@ -62,12 +63,12 @@ extension SegmentAnything {
     let dense = prompt.maskInput.flatMap { promptEncoder.masks?.dense($0, gridSize: promptEncoder.gridSize) }
     let side = dense.map { imageSide(embedding.features, dense: $0) } ?? embedding.unmasked
     let decoded = maskDecoder.decode(side, sparse: sparse, positions: cellPositions)
-    let tokens = maskDecoder.tokens(multimask: multimask)
-    let logits = maskDecoder.masks(decoded, tokens: Array(tokens))
+    let tokens = maskDecoder.tokens(multimask: multimask, iou: decoded.iou)
+    let logits = maskDecoder.masks(decoded, tokens: tokens, fine: embedding.fine)
     let upsampler = MaskUpsampler(side: maskSide, frame: frame)
     let cut = upsampler.threshold(all: logits, offset: 1)
     let prediction = Prediction(
-      masks: cut.map(\.mask), iouPredictions: Array(decoded.iou[tokens]), lowResLogits: logits,
+      masks: cut.map(\.mask), iouPredictions: tokens.map { decoded.iou[$0] }, lowResLogits: logits,
       stabilityScores: cut.map(\.stability))
     return (prediction, sparse, dense)
   }

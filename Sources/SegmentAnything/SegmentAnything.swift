@@ -12,7 +12,7 @@ public final class SegmentAnything: Sendable {
   public let imageSize: Int
   /// 4h, the side of low-resolution logits and of `mask_input`.
   public var maskSide: Int { 4 * imageEncoder.gridSize }
-  /// `vit`, `tiny_vit` or `efficient_sam`, as recognised.
+  /// `vit`, `tiny_vit` or `efficient_sam`, as recognised; with `_hq` where the mask decoder is HQ-SAM's.
   public let architecture: String
 
   package let imageEncoder: any ImageEncoder
@@ -48,10 +48,14 @@ public final class SegmentAnything: Sendable {
     do throws(CheckpointError) {
       let scope = try Self.root(of: checkpoint)
       let width = try PromptEncoder.width(scope["prompt_encoder"])
-      (imageEncoder, architecture) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
+      let (encoder, name) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
+      imageEncoder = encoder
       promptEncoder = try PromptEncoder(
         scope["prompt_encoder"], imageSize: imageEncoder.imageSize, gridSize: imageEncoder.gridSize)
-      maskDecoder = try MaskDecoder(scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize)
+      maskDecoder = try MaskDecoder(
+        scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize,
+        earlyWidth: (encoder as? any StagedImageEncoder)?.earlyWidth)
+      architecture = maskDecoder.highQuality == nil ? name : name + "_hq"
     } catch {
       throw .checkpoint(error)
     }
@@ -93,8 +97,20 @@ public final class SegmentAnything: Sendable {
   /// Looks at a picture, once for all prompts on it.
   public func embed(_ image: Image) -> ImageEmbedding {
     let frame = frame(of: image)
-    let features = imageEncoder(frame.input(image, mean: pixelMean, std: pixelStd))
-    return ImageEmbedding(frame: frame, features: features, unmasked: imageSide(features, dense: nil))
+    return embed(frame.input(image, mean: pixelMean, std: pixelStd), frame)
+  }
+
+  /// - Parameter input: the picture as `frame` lays it, `[S, S, 3]`.
+  func embed(_ input: Tensor, _ frame: ImageFrame) -> ImageEmbedding {
+    guard let head = maskDecoder.highQuality, let encoder = imageEncoder as? any StagedImageEncoder else {
+      let features = imageEncoder(input)
+      return ImageEmbedding(frame: frame, features: features, unmasked: imageSide(features, dense: nil))
+    }
+    let early = encoder.early(input)
+    let features = encoder.late(early)
+    return ImageEmbedding(
+      frame: frame, features: features, unmasked: imageSide(features, dense: nil),
+      fine: head.features(embedding: features, early: early))
   }
 
   /// How a picture lies in the model's input.
@@ -122,12 +138,15 @@ public struct ImageEmbedding: Sendable {
   package let features: Tensor
   /// For prompts without a mask.
   let unmasked: ImageSide
+  /// For HQ-SAM's masks, `[4h, 4w, C/8]`.
+  var fine: Tensor?
 
   /// The picture's size in source pixels.
   public var width: Int { frame.sourceWidth }
   public var height: Int { frame.sourceHeight }
   /// The memory that this holds, in bytes.
   public var byteCount: Int {
-    4 * [features, unmasked.cells, unmasked.keys, unmasked.values, unmasked.queries].reduce(0) { $0 + $1.count }
+    let held = [features, unmasked.cells, unmasked.keys, unmasked.values, unmasked.queries, fine]
+    return 4 * held.reduce(0) { $0 + ($1?.count ?? 0) }
   }
 }

@@ -120,7 +120,9 @@ def goldens(out):
     import segment_anything
     import segment_anything.utils.amg as amg
     images = {"landscape": picture(300, 200, 1), "portrait": picture(150, 211, 2)}
-    model = calibrate(randomise(small(), 6), images["landscape"]).half().float()  # stored in half precision, exactly
+    model = calibrate(randomise(small(), 6), images["landscape"])
+    # Stored in half precision, exactly.
+    model.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
     seen = {}
     model.image_encoder.register_forward_hook(lambda m, i, o: seen.update(input=i[0][0], embedding=o[0]))
     model.prompt_encoder.register_forward_hook(lambda m, i, o: seen.update(sparse=o[0]))
