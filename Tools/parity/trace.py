@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares `pandion trace` with the official code on random weights at full size, through a torch checkpoint.
 
-    python3 Tools/parity/trace.py --package PATH_OF_CLONE --model vit_b|vit_l|vit_h|vit_t --image Examples/coffee.jpg
+    python3 Tools/parity/trace.py --package PATH_OF_CLONE --model vit_b|vit_l|vit_h|vit_t|vit_tiny --image Examples/coffee.jpg
 
-`--package` is a clone of segment-anything, or of MobileSAM for vit_t. Prints the largest differences, relative to each
+`--package` is a clone of segment-anything, of MobileSAM for vit_t, or of sam-hq, whose vit_tiny is Light HQ-SAM. Prints the largest differences, relative to each
 tensor's largest value, and the masks' IoU; exits 1 above 1e-4 or below 0.999.
 """
 import argparse
@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--package", required=True)
-    parser.add_argument("--model", choices=["vit_b", "vit_l", "vit_h", "vit_t"], default="vit_b")
+    parser.add_argument("--model", choices=["vit_b", "vit_l", "vit_h", "vit_t", "vit_tiny"], default="vit_b")
     parser.add_argument("--image", required=True)
     parser.add_argument("--pandion", default=".build/release/pandion")
     parser.add_argument("--seed", type=int, default=5)
