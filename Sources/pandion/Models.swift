@@ -58,7 +58,8 @@ struct Models: ParsableCommand {
   }
 
   struct Verify: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Compare a model's files with its manifest, by SHA-256.")
+    static let configuration = CommandConfiguration(
+      abstract: "Compare a model's files with its manifest, by their digests.")
 
     @Argument(help: "The models' names; all unless given.") var models: [String] = []
 
@@ -74,8 +75,8 @@ struct Models: ParsableCommand {
             Standard.output("absent  \(name)/\(file.path)")
             continue
           }
-          let actual = try FileDigest.sha256(path: found.path(file.path))
-          guard let expected = file.sha256 else {
+          let actual = try file.digest(ofFileAt: found.path(file.path))
+          guard let expected = file.digest else {
             Standard.output("not verified  \(name)/\(file.path): the manifest has no sha256; here it is \(actual)")
             continue
           }

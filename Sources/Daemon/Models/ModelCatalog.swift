@@ -70,7 +70,7 @@ public struct InstalledModel: Sendable {
   }
 
   /// Files that cannot be verified, since the manifest has no digest of them.
-  public var unverifiable: [String] { manifest.files.filter { $0.sha256 == nil }.map(\.path) }
+  public var unverifiable: [String] { manifest.files.filter { $0.digest == nil }.map(\.path) }
 
   /// The path of a file of this model.
   public func path(_ file: String) -> String { "\(folder)/\(file)" }

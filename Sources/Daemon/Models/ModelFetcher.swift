@@ -17,7 +17,11 @@ public struct ModelFetcher: Sendable {
   public func fetch(progress: @escaping @Sendable (String, Int, Int) -> Void) throws {
     for file in model.manifest.files where model.missing.contains(file.path) {
       guard let text = file.url, let url = URL(string: text), ["http", "https"].contains(url.scheme) else {
-        throw ModelError.unreadable(path: model.path(file.path), reason: "the manifest has no address to bring it from")
+        let archive = file.path + ".zip"
+        let isPacked = model.manifest.files.contains { $0.path == archive }
+        throw ModelError.unreadable(
+          path: model.path(file.path),
+          reason: isPacked ? "unpack \(archive) beside it" : "the manifest has no address to bring it from")
       }
       try fetch(file, from: url, progress: progress)
     }
@@ -48,8 +52,8 @@ public struct ModelFetcher: Sendable {
       if let failure { throw ModelError.unreadable(path: url.absoluteString, reason: failure) }
     }
     try handle.close()
-    if let expected = file.sha256 {
-      let actual = try FileDigest.sha256(path: partial)
+    if let expected = file.digest {
+      let actual = try file.digest(ofFileAt: partial)
       guard actual == expected else {
         // Resuming a wrong file would never end.
         try? FileManager.default.removeItem(atPath: partial)

@@ -38,8 +38,11 @@ public struct ModelManifest: Codable, Sendable, Equatable {
   /// One file of the folder.
   public struct File: Codable, Sendable, Equatable {
     public var path: String
-    /// Lower-case hexadecimal; none where nobody published one, so that the file cannot be verified.
+    /// Lower-case hexadecimal; none where nobody published one.
     public var sha256: String?
+    /// The name of its content in the git repository that publishes it, lower-case hexadecimal: as good where no SHA-256 is
+    /// published.
+    public var gitBlob: String?
     /// In bytes; none where nobody published it.
     public var size: Int?
     /// Where `pandion models fetch` brings it from; none for files in the repository.
