@@ -43,7 +43,7 @@ public protocol SegmentEngine: Sendable {
   /// Looks at a picture, once for all prompts on it.
   func embed(_ image: Image) throws -> any Held
 
-  /// The masks of each prompt: three with `multimask`, else one.
+  /// The masks of each prompt: three with `multimask` (of HQ-SAM still one), else one.
   ///
   /// - Parameters:
   ///   - withLogits: whether the masks carry their low-resolution logits.

@@ -1,11 +1,18 @@
 import Checkpoints
 import Tensors
 
-/// Linear layers with ReLU between them, named `layers.0`, `layers.1`, …: SAM's hypernetworks and IoU head, Osprey's
-/// position encoder.
+/// What stands between the layers of an MLP.
+public enum Activation: Sendable {
+  case relu
+  case gelu
+}
+
+/// Linear layers with an activation between them: SAM's hypernetworks and IoU head, Osprey's position encoder.
 public struct MLP: Sendable {
   public let layers: [Linear]
+  public let activation: Activation
 
+  /// Reads layers named `layers.0`, `layers.1`, …, with ReLU between them.
   public init(_ scope: WeightScope, inputs: Int = -1, outputs: Int = -1, depth: Int = 3) throws(CheckpointError) {
     var layers: [Linear] = []
     var width = inputs
@@ -14,7 +21,13 @@ public struct MLP: Sendable {
       width = layer.outputs
       layers.append(layer)
     }
-    self.layers = layers
+    self.init(layers: layers, activation: .relu)
+  }
+
+  /// From layers at hand, each as wide as the one before it gives.
+  public init(layers: [Linear], activation: Activation) {
+    precondition(zip(layers, layers.dropFirst()).allSatisfy { $0.outputs == $1.inputs })
+    (self.layers, self.activation) = (layers, activation)
   }
 
   /// `[…, in]` → `[…, out]`.
@@ -22,7 +35,11 @@ public struct MLP: Sendable {
     var x = x
     for (i, layer) in layers.enumerated() {
       x = layer(x)
-      if i < layers.count - 1 { x.relu() }
+      guard i < layers.count - 1 else { break }
+      switch activation {
+      case .relu: x.relu()
+      case .gelu: x.gelu()
+      }
     }
     return x
   }

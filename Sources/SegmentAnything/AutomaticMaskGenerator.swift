@@ -36,7 +36,7 @@ public struct AutomaticMaskGenerator: Sendable {
 
   /// - Parameters:
   ///   - embedding: of the whole picture, if it is at hand.
-  ///   - proceed: asked before each batch of points with how many prompts are done, of how many; false stops with
+  ///   - proceed: asked before each point with how many prompts are done, of how many; false stops with
   ///     `SegmentAnythingError.cancelled`.
   /// - Returns: the masks, best first (within a crop by expected IoU, smaller crops before larger ones).
   public func generate(
@@ -49,14 +49,12 @@ public struct AutomaticMaskGenerator: Sendable {
     var done = 0
     var masks: [AutomaticMask] = []
     for (box, layer) in crops {
-      guard proceed(done, total) else { throw .cancelled }
       let seen = (layer == 0 ? embedding : nil) ?? model.embed(image.cropped(to: box))
       var found: [AutomaticMask] = []
-      for start in stride(from: 0, to: grids[layer].count, by: options.pointsPerBatch) {
+      for point in grids[layer] {
         guard proceed(done, total) else { throw .cancelled }
-        let batch = grids[layer][start..<min(start + options.pointsPerBatch, grids[layer].count)]
-        for point in batch { found += masksAt(point, seen, crop: box, width: image.width, height: image.height) }
-        done += batch.count
+        found += masksAt(point, seen, crop: box, width: image.width, height: image.height)
+        done += 1
       }
       masks += found.suppressed(by: found.map(\.predictedIoU), options.boxNMSThresh)
     }
@@ -76,12 +74,13 @@ public struct AutomaticMaskGenerator: Sendable {
     let decoder = model.maskDecoder
     let decoded = decoder.decode(embedding.unmasked, sparse: sparse, positions: model.cellPositions)
     // Masks that the model does not believe in are never drawn.
-    let tokens = decoder.tokens(multimask: true).filter {
+    let tokens = decoder.tokens(multimask: true, iou: decoded.iou).filter {
       options.predIoUThresh <= 0 || decoded.iou[$0] > options.predIoUThresh
     }
     guard !tokens.isEmpty else { return [] }
     let upsampler = MaskUpsampler(side: model.maskSide, frame: embedding.frame)
-    let cut = upsampler.threshold(all: decoder.masks(decoded, tokens: tokens), offset: options.stabilityScoreOffset)
+    let logits = decoder.masks(decoded, tokens: tokens, fine: embedding.fine)
+    let cut = upsampler.threshold(all: logits, offset: options.stabilityScoreOffset)
     var masks: [AutomaticMask] = []
     for (token, (mask, stability)) in zip(tokens, cut) {
       guard options.stabilityScoreThresh <= 0 || stability >= options.stabilityScoreThresh else { continue }

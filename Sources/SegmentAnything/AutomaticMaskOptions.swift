@@ -5,7 +5,7 @@ import Masks
 public struct AutomaticMaskOptions: Sendable, Equatable {
   /// Points along one side of the grid; nil if `pointGrids` gives them.
   public var pointsPerSide: Int? = 32
-  /// How many points are decoded before the caller is asked whether to go on. The masks do not depend on it.
+  /// How many points the reference decodes together. Here one after the other: the masks do not depend on it.
   public var pointsPerBatch = 64
   /// Masks must be expected to be better than this; 0 keeps all.
   public var predIoUThresh: Float = 0.88

@@ -8,9 +8,31 @@ package protocol ImageEncoder: Sendable {
   var imageSize: Int { get }
   /// The side of the grid that comes out, h = w.
   var gridSize: Int { get }
-  /// - Parameter input: `[S, S, 3]`, normalised and padded.
+  /// How it wants pictures in its input.
+  var fit: ImageFit { get }
+  /// - Parameter input: `[S, S, 3]`, normalised.
   /// - Returns: the image embedding `[h, w, C]`.
   func callAsFunction(_ input: Tensor) -> Tensor
+}
+
+extension ImageEncoder {
+  package var fit: ImageFit { .padded }
+}
+
+/// An image encoder that can be left half way, where its features are still fine: HQ-SAM's decoder draws on them.
+package protocol StagedImageEncoder: ImageEncoder {
+  /// E, the channels of early features.
+  var earlyWidth: Int { get }
+  /// - Parameter input: `[S, S, 3]`, normalised and padded.
+  /// - Returns: early features `[h, w, E]`.
+  func early(_ input: Tensor) -> Tensor
+  /// - Parameter early: `[h, w, E]`.
+  /// - Returns: the image embedding `[h, w, C]`.
+  func late(_ early: Tensor) -> Tensor
+}
+
+extension StagedImageEncoder {
+  package func callAsFunction(_ input: Tensor) -> Tensor { late(early(input)) }
 }
 
 /// Bounds on what a checkpoint may claim, far above any published SAM; they keep a hostile file from asking for
@@ -20,7 +42,7 @@ enum EncoderLimits {
   static let window = 64
 }
 
-/// A 1×1 and a 3×3 convolution, each with a LayerNorm: both encoders end in it. Source: `image_encoder.py`, `self.neck`.
+/// A 1×1 and a 3×3 convolution, each with a LayerNorm: every encoder ends in it. Source: `image_encoder.py`, `self.neck`.
 struct Neck: Sendable {
   let project: Conv2d
   let norm1: LayerNorm
@@ -39,6 +61,9 @@ struct Neck: Sendable {
 }
 
 extension WeightScope {
+  /// Whether no tensor's name begins here.
+  var isEmpty: Bool { !checkpoint.keys.contains { $0.hasPrefix(prefix) } }
+
   /// How many numbered children a list has, at least 1: one more than the highest number any tensor has. A gap is then
   /// found as the missing tensor that it is, instead of ending the list.
   func listCount() -> Int {

@@ -4,7 +4,7 @@ import Tensors
 
 /// SAM's image encoder: a ViT with windowed and global attention. Source: `image_encoder.py`, `ImageEncoderViT`;
 /// "Segment Anything", section 3 and appendix A.
-package struct ImageEncoderViT: ImageEncoder {
+package struct ImageEncoderViT: StagedImageEncoder {
   package let imageSize: Int
   package let gridSize: Int
   /// Patches of p×p pixels as one product. `patch_embed.proj`
@@ -12,6 +12,8 @@ package struct ImageEncoderViT: ImageEncoder {
   /// `[g, g, C]`
   let positions: Tensor
   let blocks: [ViTBlock]
+  /// How many blocks make early features: up to the first with global attention.
+  let earlyDepth: Int
   let neck: Neck
 
   /// Every hyperparameter is read from shapes: widths and depth directly, the patch from `patch_embed.proj`, the input's
@@ -36,13 +38,22 @@ package struct ImageEncoderViT: ImageEncoder {
     var blocks: [ViTBlock] = []
     for i in 0..<depth { blocks.append(try ViTBlock(scope["blocks"][i], width: width, grid: grid)) }
     self.blocks = blocks
+    earlyDepth = (blocks.firstIndex { $0.attention.window == nil } ?? depth - 1) + 1
     neck = try Neck(scope["neck"], inputs: width, outputs: outputs)
   }
 
-  package func callAsFunction(_ input: Tensor) -> Tensor {
+  package var earlyWidth: Int { patchEmbed.outputs }
+
+  package func early(_ input: Tensor) -> Tensor {
     var x = patchEmbed(input)
     x.add(positions)
-    for block in blocks { x = block(x) }
+    for block in blocks[..<earlyDepth] { x = block(x) }
+    return x
+  }
+
+  package func late(_ early: Tensor) -> Tensor {
+    var x = early
+    for block in blocks[earlyDepth...] { x = block(x) }
     return neck(x)
   }
 }

@@ -5,52 +5,66 @@ import Tensors
 /// Predicts masks from an image embedding and prompt embeddings. Source: `mask_decoder.py`, `MaskDecoder`.
 ///
 /// Done in two steps, since the quality of a mask is known before the mask is drawn: `decode` runs the transformer and
-/// the IoU head, `masks` upscales only what is wanted.
+/// the IoU head, `masks` upscales only what is wanted. HQ-SAM's decoder is this one with a `HighQualityHead`.
 struct MaskDecoder: Sendable {
   let transformer: TwoWayTransformer
-  /// `iou_token`, then `mask_tokens`, `[1 + n, C]`.
+  /// `iou_token`, then `mask_tokens`, `[1 + n, C]`; in HQ-SAM `hf_token` after them.
   let outputTokens: Tensor
-  /// `output_upscaling.0`, `.1`, `.3`
-  let upscale1: ConvTranspose2d
-  let upscaleNorm: LayerNorm
-  let upscale2: ConvTranspose2d
+  /// `output_upscaling`; `final_output_upscaling_layers` in EfficientSAM
+  let upscaling: Upscaling
   /// `output_hypernetworks_mlps`, one a mask token.
   let hypernetworks: [MLP]
   let iouHead: MLP
   /// n: one mask for an unambiguous prompt, then the three of an ambiguous one.
   let maskTokens: Int
   let gridSize: Int
+  /// HQ-SAM's part, if the checkpoint has it.
+  let highQuality: HighQualityHead?
 
   /// The heads of SAM's decoder, which no tensor tells; every published SAM has eight.
   static let heads = 8
 
-  init(_ scope: WeightScope, width: Int, gridSize: Int) throws(CheckpointError) {
-    transformer = try TwoWayTransformer(scope["transformer"], width: width, heads: Self.heads)
+  /// - Parameter earlyWidth: the channels of the image encoder's early features, if it has them.
+  init(_ scope: WeightScope, width: Int, gridSize: Int, earlyWidth: Int?) throws(CheckpointError) {
+    let form = DecoderForm(scope)
+    transformer = try TwoWayTransformer(scope["transformer"], width: width, heads: Self.heads, form: form)
     let iouToken = try scope["iou_token"].tensor("weight", [1, width])
     let tokens = try scope["mask_tokens"].tensor("weight", [-1, width])
     maskTokens = tokens.shape[0]
     guard maskTokens >= 2, maskTokens <= 64 else {
       throw scope["mask_tokens"].malformed("weight", "holds \(maskTokens) tokens, at least 2 are needed")
     }
-    outputTokens = Tensor.concatenated([iouToken, tokens])
-    upscale1 = try ConvTranspose2d(scope["output_upscaling"][0], inputs: width)
-    upscaleNorm = try LayerNorm(scope["output_upscaling"][1], channels: upscale1.outputs, epsilon: 1e-6)
-    upscale2 = try ConvTranspose2d(scope["output_upscaling"][3], inputs: upscale1.outputs)
-    let features = upscale2.outputs
-    guard features > 0 else { throw scope["output_upscaling"].malformed("3.weight", "is empty") }
+    upscaling = try form.upscaling(scope, inputs: width)
     var hypernetworks: [MLP] = []
     for i in 0..<maskTokens {
       let mlp = scope["output_hypernetworks_mlps"][i]
-      hypernetworks.append(try MLP(mlp, inputs: width, outputs: features, depth: mlp["layers"].listCount()))
+      hypernetworks.append(try form.mlp(mlp, inputs: width, outputs: upscaling.outputs))
     }
     self.hypernetworks = hypernetworks
-    let head = scope["iou_prediction_head"]
-    iouHead = try MLP(head, inputs: width, outputs: maskTokens, depth: head["layers"].listCount())
+    iouHead = try form.mlp(scope["iou_prediction_head"], inputs: width, outputs: maskTokens)
     self.gridSize = gridSize
+    if HighQualityHead.isPart(of: scope) {
+      guard let earlyWidth else {
+        throw .unrecognised(
+          path: scope.checkpoint.path, reason: "HQ-SAM's '\(scope.prefix)hf_token.weight' needs a ViT or a TinyViT")
+      }
+      highQuality = try HighQualityHead(
+        scope, width: width, channels: upscaling.outputs, earlyWidth: earlyWidth)
+    } else {
+      highQuality = nil
+    }
+    outputTokens = Tensor.concatenated([iouToken, tokens] + (highQuality.map { [$0.token] } ?? []))
   }
 
-  /// Which mask tokens answer: the first alone, or the others.
-  func tokens(multimask: Bool) -> Range<Int> { multimask ? 1..<maskTokens : 0..<1 }
+  /// Which mask tokens answer: the first alone, or the others. HQ-SAM gives one mask in either case, refining of the
+  /// others the one that it expects most of.
+  ///
+  /// - Parameter iou: of each mask token, `[n]`.
+  func tokens(multimask: Bool, iou: [Float]) -> [Int] {
+    guard multimask else { return [0] }
+    guard highQuality != nil else { return Array(1..<maskTokens) }
+    return [(1..<maskTokens).reduce(1) { iou[$1] > iou[$0] ? $1 : $0 }]
+  }
 
   /// What the transformer made of one prompt.
   struct Decoded: Sendable {
@@ -73,16 +87,20 @@ struct MaskDecoder: Sendable {
 
   /// The logits of some of a prompt's masks.
   ///
+  /// - Parameter fine: the picture's features for HQ-SAM, `[4h, 4w, C/8]`.
   /// - Returns: `[M, 4h, 4w]`, in the order of `tokens`.
-  func masks(_ decoded: Decoded, tokens: [Int]) -> Tensor {
+  func masks(_ decoded: Decoded, tokens: [Int], fine: Tensor?) -> Tensor {
     let side = 4 * gridSize
     guard !tokens.isEmpty else { return Tensor([0, side, side]) }
-    var x = upscaleNorm(upscale1(decoded.cells.reshaped([gridSize, gridSize, -1])))
-    x.gelu()
-    x = upscale2(x)
+    var x = upscaling(decoded.cells.reshaped([gridSize, gridSize, -1]))
     x.gelu()
     let filters = Tensor.concatenated(
       tokens.map { hypernetworks[$0](decoded.tokens.rows(1 + $0..<2 + $0)) })  // [M, C/8]
-    return filters.linear(x.reshaped([side * side, -1])).reshaped([tokens.count, side, side])
+    var logits = filters.linear(x.reshaped([side * side, -1]))
+    if let highQuality, let fine {
+      let token = decoded.tokens.rows(1 + maskTokens..<2 + maskTokens)
+      logits.addRow(highQuality.logits(upscaled: x, features: fine, token: token))
+    }
+    return logits.reshaped([tokens.count, side, side])
   }
 }

@@ -8,14 +8,18 @@ extension Prompt {
   ///
   /// - Parameters:
   ///   - index: which of the caller's prompts this is, for the error.
-  ///   - maskSide: the side of the low-resolution grid, 4h.
-  func validate(index: Int, width: Int, height: Int, maskSide: Int) throws(SegmentAnythingError) {
+  ///   - maskSide: the side of the low-resolution grid, 4h; nil where the model takes no masks.
+  ///   - pointLimit: the most points the model takes.
+  func validate(
+    index: Int, width: Int, height: Int, maskSide: Int?, pointLimit: Int
+  ) throws(SegmentAnythingError) {
+    if maskInput != nil, maskSide == nil { throw .maskInputRefused(prompt: index) }
     if points.isEmpty && box == nil && maskInput == nil {
       // Labels without points are a slip of their own.
       if !pointLabels.isEmpty { throw .labelCount(prompt: index, points: 0, labels: pointLabels.count) }
       throw .emptyPrompt(prompt: index)
     }
-    try validatePoints(index: index, width: width, height: height)
+    try validatePoints(index: index, width: width, height: height, limit: pointLimit)
     if let box {
       let corners = [box.x0, box.y0, box.x1, box.y1]
       guard corners.allSatisfy(\.isFinite) else { throw .boxNotFinite(prompt: index) }
@@ -24,7 +28,7 @@ extension Prompt {
         throw .boxOutside(prompt: index, box: corners, width: width, height: height)
       }
     }
-    if let maskInput {
+    if let maskInput, let maskSide {
       guard maskInput.count == maskSide * maskSide else {
         throw .maskInputLength(prompt: index, expected: maskSide * maskSide, actual: maskInput.count)
       }
@@ -34,9 +38,9 @@ extension Prompt {
     }
   }
 
-  private func validatePoints(index: Int, width: Int, height: Int) throws(SegmentAnythingError) {
-    guard points.count <= promptPointLimit else {
-      throw .tooManyPoints(prompt: index, count: points.count, limit: promptPointLimit)
+  private func validatePoints(index: Int, width: Int, height: Int, limit: Int) throws(SegmentAnythingError) {
+    guard points.count <= limit else {
+      throw .tooManyPoints(prompt: index, count: points.count, limit: limit)
     }
     guard points.count == pointLabels.count else {
       throw .labelCount(prompt: index, points: points.count, labels: pointLabels.count)

@@ -8,14 +8,15 @@ public struct Prediction: Sendable {
   public let masks: [BitMask]
   /// The IoU the model expects of each mask, not clamped to 0…1.
   public let iouPredictions: [Float]
-  /// `[M, 4h, 4w]`, in the padded frame; one of them can be the next prompt's `maskInput`.
+  /// `[M, 4h, 4w]`, in the model's frame; one of them can be the next prompt's `maskInput`, where the model takes one.
   public let lowResLogits: Tensor
   /// The IoU of each mask's cuts at logits +1 and −1.
   public let stabilityScores: [Float]
 }
 
 extension SegmentAnything {
-  /// The masks of one prompt: three for `multimask`, else the single one meant for unambiguous prompts.
+  /// The masks of one prompt: three for `multimask`, else the single one meant for unambiguous prompts. HQ-SAM answers
+  /// with one mask in either case; for `multimask` it is made from the best of the three.
   public func predict(
     _ embedding: ImageEmbedding, _ prompt: Prompt, multimask: Bool
   ) throws(SegmentAnythingError) -> Prediction {
@@ -37,7 +38,14 @@ extension SegmentAnything {
   ///
   /// - Parameter index: which of the caller's prompts this is, for the error.
   public func validate(_ prompt: Prompt, index: Int, _ embedding: ImageEmbedding) throws(SegmentAnythingError) {
-    try prompt.validate(index: index, width: embedding.width, height: embedding.height, maskSide: maskSide)
+    try validate(prompt, index: index, width: embedding.width, height: embedding.height)
+  }
+
+  /// Likewise, on a picture of this size.
+  func validate(_ prompt: Prompt, index: Int, width: Int, height: Int) throws(SegmentAnythingError) {
+    try prompt.validate(
+      index: index, width: width, height: height, maskSide: promptEncoder.masks == nil ? nil : maskSide,
+      pointLimit: promptEncoder.pointLimit(withBox: prompt.box != nil))
   }
 
   /// - Returns: the prediction, and the sparse `[N, C]` and dense `[h, w, C]` embeddings that led to it; dense is nil for
@@ -52,15 +60,15 @@ extension SegmentAnything {
       inModel.box = Box(x0: low.x, y0: low.y, x1: high.x, y1: high.y)
     }
     let sparse = promptEncoder.sparse(inModel)
-    let dense = prompt.maskInput.map { promptEncoder.dense($0) }
+    let dense = prompt.maskInput.flatMap { promptEncoder.masks?.dense($0, gridSize: promptEncoder.gridSize) }
     let side = dense.map { imageSide(embedding.features, dense: $0) } ?? embedding.unmasked
     let decoded = maskDecoder.decode(side, sparse: sparse, positions: cellPositions)
-    let tokens = maskDecoder.tokens(multimask: multimask)
-    let logits = maskDecoder.masks(decoded, tokens: Array(tokens))
+    let tokens = maskDecoder.tokens(multimask: multimask, iou: decoded.iou)
+    let logits = maskDecoder.masks(decoded, tokens: tokens, fine: embedding.fine)
     let upsampler = MaskUpsampler(side: maskSide, frame: frame)
     let cut = upsampler.threshold(all: logits, offset: 1)
     let prediction = Prediction(
-      masks: cut.map(\.mask), iouPredictions: Array(decoded.iou[tokens]), lowResLogits: logits,
+      masks: cut.map(\.mask), iouPredictions: tokens.map { decoded.iou[$0] }, lowResLogits: logits,
       stabilityScores: cut.map(\.stability))
     return (prediction, sparse, dense)
   }

@@ -6,13 +6,13 @@ import Tensors
 /// The Segment Anything Model: an image encoder, a prompt encoder and a mask decoder.
 ///
 /// Source: `facebookresearch/segment-anything`, `modeling/sam.py` and `predictor.py`; "Segment Anything" (Kirillov et
-/// al., 2023). Legend: S the side of the square input, h = w the side of the image embedding, C its channels, L = h·w.
+/// al., 2023). EfficientSAM, read and run by the same type, is `yformer/EfficientSAM`. Legend: S the side of the square input, h = w the side of the image embedding, C its channels, L = h·w.
 public final class SegmentAnything: Sendable {
   /// S
   public let imageSize: Int
   /// 4h, the side of low-resolution logits and of `mask_input`.
   public var maskSide: Int { 4 * imageEncoder.gridSize }
-  /// `vit` or `tiny_vit`, as recognised.
+  /// `vit`, `tiny_vit` or `efficient_sam`, as recognised; with `_hq` where the mask decoder is HQ-SAM's.
   public let architecture: String
 
   package let imageEncoder: any ImageEncoder
@@ -27,7 +27,7 @@ public final class SegmentAnything: Sendable {
   ///
   /// - Parameters:
   ///   - checkpoint: official names, on their own or under `module.`, `model.` or `sam.`.
-  ///   - imageSize: a hint where no tensor tells it (TinyViT; 1024 unless given), a multiple of 16.
+  ///   - imageSize: a hint where no tensor tells it (TinyViT, EfficientSAM; 1024 unless given), a multiple of 16.
   ///   - pixelMean, pixelStd: of red, green and blue in 0…255; SAM's own unless given.
   public init(
     _ checkpoint: any Checkpoint, imageSize: Int? = nil, pixelMean: [Float]? = nil, pixelStd: [Float]? = nil
@@ -48,10 +48,14 @@ public final class SegmentAnything: Sendable {
     do throws(CheckpointError) {
       let scope = try Self.root(of: checkpoint)
       let width = try PromptEncoder.width(scope["prompt_encoder"])
-      (imageEncoder, architecture) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
+      let (encoder, name) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
+      imageEncoder = encoder
       promptEncoder = try PromptEncoder(
         scope["prompt_encoder"], imageSize: imageEncoder.imageSize, gridSize: imageEncoder.gridSize)
-      maskDecoder = try MaskDecoder(scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize)
+      maskDecoder = try MaskDecoder(
+        scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize,
+        earlyWidth: (encoder as? any StagedImageEncoder)?.earlyWidth)
+      architecture = maskDecoder.highQuality == nil ? name : name + "_hq"
     } catch {
       throw .checkpoint(error)
     }
@@ -62,7 +66,7 @@ public final class SegmentAnything: Sendable {
 
   /// Where the official names begin. A tensor with a side of length 0 makes no model and is refused here, for all.
   private static func root(of checkpoint: any Checkpoint) throws(CheckpointError) -> WeightScope {
-    let landmark = "prompt_encoder.no_mask_embed.weight"
+    let landmark = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
     let prefix = ["", "module.", "model.", "sam."].first { checkpoint.shape(of: $0 + landmark) != nil } ?? ""
     for key in checkpoint.keys where key.hasPrefix(prefix) {
       if let shape = checkpoint.shape(of: key), shape.contains(0) {
@@ -78,26 +82,51 @@ public final class SegmentAnything: Sendable {
     if scope["patch_embed"]["seq"][0]["c"].has("weight") {
       return (try TinyViT(scope, imageSize: imageSize, outputs: outputs), "tiny_vit")
     }
+    if PlainViT.recognises(scope) {
+      return (try PlainViT(scope, imageSize: imageSize, outputs: outputs), "efficient_sam")
+    }
     if scope["patch_embed"]["proj"].has("weight") || scope.has("pos_embed") {
       return (try ImageEncoderViT(scope, outputs: outputs), "vit")
     }
     throw .unrecognised(
       path: scope.checkpoint.path,
-      reason: "it has neither '\(scope.prefix)patch_embed.proj.weight' (SAM's ViT) nor "
+      reason: "it has neither '\(scope.prefix)patch_embed.proj.weight' (SAM's and EfficientSAM's ViT) nor "
         + "'\(scope.prefix)patch_embed.seq.0.c.weight' (MobileSAM's TinyViT)")
   }
 
   /// Looks at a picture, once for all prompts on it.
   public func embed(_ image: Image) -> ImageEmbedding {
-    let frame = ImageFrame(imageSize: imageSize, sourceWidth: image.width, sourceHeight: image.height)
-    let features = imageEncoder(frame.input(image, mean: pixelMean, std: pixelStd))
-    return ImageEmbedding(frame: frame, features: features, unmasked: imageSide(features, dense: nil))
+    let frame = frame(of: image)
+    return embed(frame.input(image, mean: pixelMean, std: pixelStd), frame)
+  }
+
+  /// - Parameter input: the picture as `frame` lays it, `[S, S, 3]`.
+  func embed(_ input: Tensor, _ frame: ImageFrame) -> ImageEmbedding {
+    guard let head = maskDecoder.highQuality, let encoder = imageEncoder as? any StagedImageEncoder else {
+      let features = imageEncoder(input)
+      return ImageEmbedding(frame: frame, features: features, unmasked: imageSide(features, dense: nil))
+    }
+    let early = encoder.early(input)
+    let features = encoder.late(early)
+    return ImageEmbedding(
+      frame: frame, features: features, unmasked: imageSide(features, dense: nil),
+      fine: head.features(embedding: features, early: early))
+  }
+
+  /// How a picture lies in the model's input.
+  func frame(of image: Image) -> ImageFrame {
+    ImageFrame(
+      imageSize: imageSize, fit: imageEncoder.fit, sourceWidth: image.width, sourceHeight: image.height)
   }
 
   /// The decoder's view of an image under a dense prompt, `[h, w, C]`, or under none.
   func imageSide(_ features: Tensor, dense: Tensor?) -> ImageSide {
     var cells = features.reshaped([-1, promptEncoder.width])
-    if let dense { cells.add(dense.reshaped(cells.shape)) } else { cells.addRow(promptEncoder.noMask) }
+    if let dense {
+      cells.add(dense.reshaped(cells.shape))
+    } else if let masks = promptEncoder.masks {
+      cells.addRow(masks.noMask)
+    }
     return maskDecoder.transformer.imageSide(cells: cells, positions: cellPositions)
   }
 }
@@ -109,12 +138,15 @@ public struct ImageEmbedding: Sendable {
   package let features: Tensor
   /// For prompts without a mask.
   let unmasked: ImageSide
+  /// For HQ-SAM's masks, `[4h, 4w, C/8]`.
+  var fine: Tensor?
 
   /// The picture's size in source pixels.
   public var width: Int { frame.sourceWidth }
   public var height: Int { frame.sourceHeight }
   /// The memory that this holds, in bytes.
   public var byteCount: Int {
-    4 * [features, unmasked.cells, unmasked.keys, unmasked.values, unmasked.queries].reduce(0) { $0 + $1.count }
+    let held = [features, unmasked.cells, unmasked.keys, unmasked.values, unmasked.queries, fine]
+    return 4 * held.reduce(0) { $0 + ($1?.count ?? 0) }
   }
 }

@@ -18,6 +18,8 @@ public enum SegmentAnythingError: Error, Equatable, Sendable {
   case boxOutside(prompt: Int, box: [Float], width: Int, height: Int)
   case maskInputLength(prompt: Int, expected: Int, actual: Int)
   case maskInputNotFinite(prompt: Int, index: Int)
+  /// EfficientSAM takes no mask.
+  case maskInputRefused(prompt: Int)
   /// A parameter of the automatic mask generator.
   case badOption(name: String, reason: String)
   /// The caller asked to stop.
@@ -48,6 +50,8 @@ extension SegmentAnythingError: CustomStringConvertible {
       "prompts[\(prompt)].mask_input has \(actual) numbers, this model takes \(expected)"
     case .maskInputNotFinite(let prompt, let index):
       "prompts[\(prompt)].mask_input[\(index)] is not a finite number"
+    case .maskInputRefused(let prompt):
+      "prompts[\(prompt)].mask_input: EfficientSAM takes no mask, only points and a box"
     case .badOption(let name, let reason): "\(name) \(reason)"
     case .cancelled: "cancelled"
     }

@@ -5,7 +5,7 @@ import Tensors
 /// MobileSAM's image encoder. Source: `mobile_sam/modeling/tiny_vit_sam.py`, `TinyViT`; "TinyViT" (Wu et al., 2022) for
 /// the architecture. Its classifier (`norm_head`, `head`) is never read. Batch norms are folded into the convolutions
 /// before them.
-package struct TinyViT: ImageEncoder {
+package struct TinyViT: StagedImageEncoder {
   package let imageSize: Int
   package let gridSize: Int
   /// `patch_embed.seq.0`, `patch_embed.seq.2`: two strided convolutions.
@@ -54,15 +54,24 @@ package struct TinyViT: ImageEncoder {
     neck = try Neck(scope["neck"], inputs: width, outputs: outputs)
   }
 
-  package func callAsFunction(_ input: Tensor) -> Tensor {
+  package var earlyWidth: Int { merges[1].outputs }
+
+  /// As far as the output of `layers.1`, with its downsampling.
+  package func early(_ input: Tensor) -> Tensor {
     var x = stem[0](input)
     x.gelu()
     x = stem[1](x)
     for block in convolutions { x = block(x) }
-    for (merge, stage) in zip(merges, stages) {
-      x = merge(x)
-      for block in stage { x = block(x) }
-    }
+    x = merges[0](x)
+    for block in stages[0] { x = block(x) }
+    return merges[1](x)
+  }
+
+  package func late(_ early: Tensor) -> Tensor {
+    var x = early
+    for block in stages[1] { x = block(x) }
+    x = merges[2](x)
+    for block in stages[2] { x = block(x) }
     return neck(x)
   }
 }

@@ -18,11 +18,12 @@ struct TwoWayTransformer: Sendable {
   let finalAttention: TwoWayAttention
   let finalNorm: LayerNorm
 
-  init(_ scope: WeightScope, width: Int, heads: Int) throws(CheckpointError) {
+  init(_ scope: WeightScope, width: Int, heads: Int, form: DecoderForm) throws(CheckpointError) {
     let depth = scope["layers"].listCount()
     var layers: [TwoWayAttentionBlock] = []
     for i in 0..<depth {
-      layers.append(try TwoWayAttentionBlock(scope["layers"][i], width: width, heads: heads, isFirst: i == 0))
+      layers.append(
+        try TwoWayAttentionBlock(scope["layers"][i], width: width, heads: heads, isFirst: i == 0, form: form))
     }
     self.layers = layers
     finalAttention = try TwoWayAttention(scope["final_attn_token_to_image"], width: width, heads: heads)
@@ -61,26 +62,24 @@ struct TwoWayAttentionBlock: Sendable {
   let norm1: LayerNorm
   let tokensToImage: TwoWayAttention
   let norm2: LayerNorm
-  /// `mlp.lin1`, `mlp.lin2`, with ReLU.
-  let widen: Linear
-  let narrow: Linear
+  let mlp: MLP
   let norm3: LayerNorm
   let imageToTokens: TwoWayAttention
   let norm4: LayerNorm
-  /// The first block's self-attention has neither positions nor a residual.
+  /// The first block's self-attention has no positions.
   let isFirst: Bool
+  let form: DecoderForm
 
-  init(_ scope: WeightScope, width: Int, heads: Int, isFirst: Bool) throws(CheckpointError) {
+  init(_ scope: WeightScope, width: Int, heads: Int, isFirst: Bool, form: DecoderForm) throws(CheckpointError) {
     selfAttention = try TwoWayAttention(scope["self_attn"], width: width, heads: heads)
     norm1 = try LayerNorm(scope["norm1"], channels: width, epsilon: 1e-5)
     tokensToImage = try TwoWayAttention(scope["cross_attn_token_to_image"], width: width, heads: heads)
     norm2 = try LayerNorm(scope["norm2"], channels: width, epsilon: 1e-5)
-    widen = try Linear(scope["mlp"]["lin1"], inputs: width)
-    narrow = try Linear(scope["mlp"]["lin2"], inputs: widen.outputs, outputs: width)
+    mlp = try form.blockMLP(scope["mlp"], width: width)
     norm3 = try LayerNorm(scope["norm3"], channels: width, epsilon: 1e-5)
     imageToTokens = try TwoWayAttention(scope["cross_attn_image_to_token"], width: width, heads: heads)
     norm4 = try LayerNorm(scope["norm4"], channels: width, epsilon: 1e-5)
-    self.isFirst = isFirst
+    (self.isFirst, self.form) = (isFirst, form)
   }
 
   /// - Parameter prepared: the image's projections of this layer, where they were made once for all prompts.
@@ -88,11 +87,17 @@ struct TwoWayAttentionBlock: Sendable {
     _ tokens: Tensor, _ cells: Tensor, tokenPositions: Tensor, cellPositions: Tensor, prepared: ImageSide?
   ) -> (tokens: Tensor, cells: Tensor) {
     var queries = tokens
-    if isFirst {
+    switch form {
+    case .sam where isFirst:
+      // It replaces the tokens: no residual either.
       queries = selfAttention(queries: queries, keys: queries, values: queries)
-    } else {
+    case .sam:
       let located = queries + tokenPositions
       queries.add(selfAttention(queries: located, keys: located, values: queries))
+    case .efficientSAM:
+      // The positions stay in the tokens: values and residual have them too.
+      if !isFirst { queries.add(tokenPositions) }
+      queries.add(selfAttention(queries: queries, keys: queries, values: queries))
     }
     queries = norm1(queries)
 
@@ -105,9 +110,7 @@ struct TwoWayAttentionBlock: Sendable {
     }
     queries = norm2(queries)
 
-    var hidden = widen(queries)
-    hidden.relu()
-    queries.add(narrow(hidden))
+    queries.add(mlp(queries))
     queries = norm3(queries)
 
     var updated = imageToTokens.imageToTokens(

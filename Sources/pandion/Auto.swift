@@ -77,7 +77,7 @@ struct Auto: ParsableCommand {
 /// Every parameter of `SamAutomaticMaskGenerator`, by its name; the model's defaults where none is given.
 struct AutomaticOptions: ParsableArguments {
   @Option(help: "Points along one side of the grid (32).") var pointsPerSide: Int?
-  @Option(help: "Points decoded together (64).") var pointsPerBatch: Int?
+  @Option(help: "Points that the reference decodes together (64); changes nothing here.") var pointsPerBatch: Int?
   @Option(help: "Keep masks whose predicted IoU is above this (0.88).") var predIouThresh: Double?
   @Option(help: "Keep masks at least this stable (0.95).") var stabilityScoreThresh: Double?
   @Option(help: "The change of the cut-off that stability is measured by (1.0).") var stabilityScoreOffset: Double?

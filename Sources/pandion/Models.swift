@@ -27,10 +27,12 @@ struct Models: ParsableCommand {
         return
       }
       for model in models {
-        let size = model.manifest.files.reduce(0) { $0 + $1.size }
+        let sizes = model.manifest.files.compactMap(\.size)
+        let isKnown = sizes.count == model.manifest.files.count
+        let size = isKnown ? String(format: "%8.1f", Double(sizes.reduce(0, +)) / 1e6) : "       ?"
         let state = model.missing.isEmpty ? "here" : "lacks \(model.missing.joined(separator: ", "))"
         let name = model.manifest.name.padding(toLength: 18, withPad: " ", startingAt: 0)
-        Standard.output("\(name) \(String(format: "%8.1f", Double(size) / 1e6)) MB  \(state)")
+        Standard.output("\(name) \(size) MB  \(state)")
       }
       if models.isEmpty { Standard.error("no Models/ folder was found; set PANDION_MODELS") }
     }
@@ -45,13 +47,19 @@ struct Models: ParsableCommand {
     func run() throws {
       let found = try ModelCatalog().find(model)
       let bars = ProgressBars()
-      try ModelFetcher(found).fetch { file, done, total in bars.update(file, done, total) }
+      try ModelFetcher(found).fetch { file, done, total in
+        if total > 0 { bars.update(file, done, total) }
+      }
       Standard.output("\(model) is complete in \(found.folder)")
+      for file in found.unverifiable {
+        Standard.output("not verified: the manifest has no sha256 of \(file), since none is published")
+      }
     }
   }
 
   struct Verify: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Compare a model's files with its manifest, by SHA-256.")
+    static let configuration = CommandConfiguration(
+      abstract: "Compare a model's files with its manifest, by their digests.")
 
     @Argument(help: "The models' names; all unless given.") var models: [String] = []
 
@@ -67,7 +75,12 @@ struct Models: ParsableCommand {
             Standard.output("absent  \(name)/\(file.path)")
             continue
           }
-          let good = try FileDigest.sha256(path: found.path(file.path)) == file.sha256
+          let actual = try file.digest(ofFileAt: found.path(file.path))
+          guard let expected = file.digest else {
+            Standard.output("not verified  \(name)/\(file.path): the manifest has no sha256; here it is \(actual)")
+            continue
+          }
+          let good = actual == expected
           bad = bad || !good
           Standard.output("\(good ? "ok     " : "WRONG  ") \(name)/\(file.path)")
         }

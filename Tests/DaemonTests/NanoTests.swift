@@ -20,7 +20,7 @@ import Wire
     #expect(model.missing.isEmpty)
     for file in model.manifest.files { #expect(try FileDigest.sha256(path: model.path(file.path)) == file.sha256) }
     // The repository's promise: at most 40 MB.
-    #expect(model.manifest.files.reduce(0) { $0 + $1.size } <= 40_000_000)
+    #expect(model.manifest.files.compactMap(\.size).reduce(0, +) <= 40_000_000)
   }
 
   @Test func aClickBecomesAMaskAndWords() throws {

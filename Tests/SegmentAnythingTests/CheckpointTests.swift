@@ -42,7 +42,7 @@ struct CheckpointTests {
     }
   }
 
-  @Test(arguments: ["vit", "tinyvit"]) func everyMissingTensorIsNamed(name: String) throws {
+  @Test(arguments: Golden.names) func everyMissingTensorIsNamed(name: String) throws {
     let base = try openCheckpoint(Golden.fixture("\(name).safetensors"))
     for key in base.keys {
       // The classifier is never read.
@@ -56,7 +56,7 @@ struct CheckpointTests {
     }
   }
 
-  @Test(arguments: ["vit", "tinyvit"]) func tensorsOfStrangeShapesAreRefused(name: String) throws {
+  @Test(arguments: Golden.names) func tensorsOfStrangeShapesAreRefused(name: String) throws {
     let base = try openCheckpoint(Golden.fixture("\(name).safetensors"))
     for key in base.keys {
       if key.contains("norm_head") || key.contains(".head.") { continue }

@@ -9,7 +9,7 @@ import SegmentAnything
 import Tensors
 import Testing
 
-/// A model of `Tools/parity/sam.py` with what the official code made of it.
+/// A model of `Tools/parity/sam.py`, `sam_hq.py` or `efficient_sam.py` with what the official code made of it.
 struct Golden: Sendable, CustomTestStringConvertible {
   let name: String
   let model: SegmentAnything
@@ -18,7 +18,8 @@ struct Golden: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { name }
 
-  static let all: [Golden] = ["vit", "tinyvit"].map { name in
+  static let names = ["vit", "tinyvit", "vit_hq", "tinyvit_hq", "efficientsam"]
+  static let all: [Golden] = names.map { name in
     do {
       return Golden(
         name: name, model: try SegmentAnything(openCheckpoint(fixture("\(name).safetensors")), imageSize: 256),
@@ -36,7 +37,7 @@ struct Golden: Sendable, CustomTestStringConvertible {
   static func picture(_ name: String) throws -> Image { try Image.load(path: fixture("\(name).png"), limits: .default) }
 }
 
-/// `vit.json`, `tinyvit.json`.
+/// `vit.json` and the like.
 struct Record: Decodable, Sendable {
   struct Case: Decodable, Sendable {
     let picture: String

@@ -59,7 +59,8 @@ def randomise(model, seed):
         for name, module in model.named_modules():
             if "cross_attn" in name and hasattr(module, "q_proj"):
                 module.k_proj.weight.copy_(module.q_proj.weight)
-        head = model.mask_decoder.iou_prediction_head.layers[-1]
+        head = model.mask_decoder.iou_prediction_head
+        head = head.fc if hasattr(head, "fc") else head.layers[-1]
         head.weight.mul_(0.2)
         head.bias.copy_(0.5 + 0.1 * head.bias)
         for name, b in model.named_buffers():
@@ -147,16 +148,24 @@ def prompts(width, height):
     }
 
 
-def goldens(name, sam, package, images, out):
+def goldens(name, sam, package, images, out, lists=None, extra=(), keep_input=True):
+    """Writes what `package` makes of the images: each prompt's tensors and masks, and `lists` of automatic masks.
+
+    `extra` maps a name to a function that is called after each image's first prompt. The input that the pictures make
+    is the same for all models, so that it may be left out.
+    """
     seen = {}
-    sam.image_encoder.register_forward_hook(lambda m, i, o: seen.update(input=i[0][0], embedding=o[0]))
+    # HQ-SAM's encoder gives its early features too.
+    sam.image_encoder.register_forward_hook(
+        lambda m, i, o: seen.update(input=i[0][0], embedding=(o[0] if isinstance(o, tuple) else o)[0]))
     sam.prompt_encoder.register_forward_hook(lambda m, i, o: seen.update(sparse=o[0][0], dense=o[1][0]))
     predictor = package.SamPredictor(sam)
     arrays, cases = {}, []
     for label, image in images.items():
         height, width = image.shape[:2]
         predictor.set_image(image)
-        arrays[f"{label}.input"] = seen["input"][:, ::8].numpy()
+        if keep_input:
+            arrays[f"{label}.input"] = seen["input"][:, ::8].numpy()
         arrays[f"{label}.embedding"] = seen["embedding"].numpy()
         previous = None
         for prompt, spec in prompts(width, height).items():
@@ -170,6 +179,7 @@ def goldens(name, sam, package, images, out):
             if previous is None:
                 previous = low[:1]
                 arrays[f"{label}.mask_input"] = previous[0]
+                arrays.update({f"{label}.{key}": read() for key, read in dict(extra).items()})
             arrays[f"{key}.sparse"] = seen["sparse"].numpy()
             if spec.get("mask"):
                 arrays[f"{key}.dense"] = seen["dense"].numpy()
@@ -187,7 +197,7 @@ def goldens(name, sam, package, images, out):
 
     automatic = []
     for label, image in images.items():
-        for settings in AUTOMATIC:
+        for settings in AUTOMATIC if lists is None else lists:
             official = {k: v for k, v in settings.items() if k != "point_grids"}
             if "point_grids" in settings:
                 official.update(points_per_side=None, point_grids=[np.array(g) for g in settings["point_grids"]])

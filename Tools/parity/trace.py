@@ -2,9 +2,9 @@
 """Compares `pandion trace` and `pandion auto` with the official code on random weights at full size, through a torch
 checkpoint.
 
-    python3 Tools/parity/trace.py --package PATH_OF_CLONE --model vit_b|vit_l|vit_h|vit_t|nano [--image PICTURE …] [--kinds] [--auto]
+    python3 Tools/parity/trace.py --package PATH_OF_CLONE --model vit_b|vit_l|vit_h|vit_t|vit_tiny|nano [--image PICTURE …] [--kinds] [--auto]
 
-`--package` is a clone of segment-anything, or of MobileSAM for vit_t and nano. `nano` is the official code with the weights
+`--package` is a clone of segment-anything, of sam-hq (whose vit_tiny is Light HQ-SAM), or of MobileSAM for vit_t and nano. `nano` is the official code with the weights
 of Models/pandion-nano, whose masks are of things; all others are random. `--kinds` adds pictures of many kinds made from the
 first: portrait, square, 8×8, 6000×4000, grey, palette, CMYK, turned by EXIF. Prints the largest differences, relative to
 each tensor's largest value, and the masks' lowest IoU; `--auto` also compares automatic masks (a coarse grid, with and
@@ -134,7 +134,7 @@ def compare_auto(official, sam, picture, image, pandion, given, layers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--package", required=True)
-    parser.add_argument("--model", choices=["vit_b", "vit_l", "vit_h", "vit_t", "nano"], default="vit_b")
+    parser.add_argument("--model", choices=["vit_b", "vit_l", "vit_h", "vit_t", "vit_tiny", "nano"], default="vit_b")
     parser.add_argument("--nano", type=Path, default=Path("Models/pandion-nano"), help="its folder")
     parser.add_argument("--image", type=Path, nargs="+", default=[Path("Examples/coffee.jpg")])
     parser.add_argument("--kinds", action="store_true")

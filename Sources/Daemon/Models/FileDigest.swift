@@ -1,26 +1,55 @@
 import Foundation
 
-/// The SHA-256 of files, in lower-case hexadecimal.
+/// Digests of files, in lower-case hexadecimal.
 public enum FileDigest {
-  /// Reads a file in pieces, so that a large one takes no memory.
+  /// The SHA-256 of a file.
   ///
   /// - Parameter progress: called with the bytes read so far.
   public static func sha256(path: String, progress: (Int) -> Void = { _ in }) throws(ModelError) -> String {
+    var hash = SHA256()
+    try read(path, progress: progress) { hash.update($0) }
+    return hash.hexadecimal()
+  }
+
+  /// The name that git gives a file's content: the SHA-1 of `blob`, its size and its bytes.
+  public static func gitBlob(path: String) throws(ModelError) -> String {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+    guard let size = (attributes?[.size] as? NSNumber)?.intValue else {
+      throw .unreadable(path: path, reason: "there is no such file")
+    }
+    var hash = SHA1()
+    Array("blob \(size)\0".utf8).withUnsafeBytes { hash.update($0) }
+    try read(path) { hash.update($0) }
+    return hash.hexadecimal()
+  }
+
+  /// Reads a file in pieces, so that a large one takes no memory.
+  private static func read(
+    _ path: String, progress: (Int) -> Void = { _ in }, _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(ModelError) {
     guard let file = FileHandle(forReadingAtPath: path) else {
       throw .unreadable(path: path, reason: "there is no such file")
     }
     defer { try? file.close() }
-    var hash = SHA256()
     var total = 0
     do {
       while let piece = try file.read(upToCount: 1 << 22), !piece.isEmpty {
-        piece.withUnsafeBytes { hash.update($0) }
+        piece.withUnsafeBytes(body)
         total += piece.count
         progress(total)
       }
     } catch {
       throw .unreadable(path: path, reason: error.localizedDescription)
     }
-    return hash.hexadecimal()
+  }
+}
+
+extension ModelManifest.File {
+  /// What the file's digest must be: its SHA-256, or else git's name for it; nil where neither is known.
+  public var digest: String? { sha256 ?? gitBlob }
+
+  /// The digest that a file has, of the kind that this one's is; SHA-256 where none is known.
+  public func digest(ofFileAt path: String) throws(ModelError) -> String {
+    sha256 == nil && gitBlob != nil ? try FileDigest.gitBlob(path: path) : try FileDigest.sha256(path: path)
   }
 }

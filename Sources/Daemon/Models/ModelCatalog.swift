@@ -60,13 +60,17 @@ public struct InstalledModel: Sendable {
   public let folder: String
   public let manifest: ModelManifest
 
-  /// Files that are not here or not of the size that the manifest gives.
+  /// Files that are not here or not of the size that the manifest gives, if it gives one.
   public var missing: [String] {
     manifest.files.filter { file in
       let attributes = try? FileManager.default.attributesOfItem(atPath: path(file.path))
-      return (attributes?[.size] as? NSNumber)?.intValue != file.size
+      guard let size = (attributes?[.size] as? NSNumber)?.intValue else { return true }
+      return size != file.size ?? size
     }.map(\.path)
   }
+
+  /// Files that cannot be verified, since the manifest has no digest of them.
+  public var unverifiable: [String] { manifest.files.filter { $0.digest == nil }.map(\.path) }
 
   /// The path of a file of this model.
   public func path(_ file: String) -> String { "\(folder)/\(file)" }

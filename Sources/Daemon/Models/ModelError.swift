@@ -20,7 +20,7 @@ extension ModelError: CustomStringConvertible {
       "model '\(name)' lacks \(missing.joined(separator: ", ")): bring them with 'pandion models fetch \(name)'"
     case .hasNo(let part, let name): "model '\(name)' has no \(part)"
     case .corrupt(let path, let expected, let actual):
-      "\(path) is not the file meant: sha256 \(actual), expected \(expected)"
+      "\(path) is not the file meant: digest \(actual), expected \(expected)"
     }
   }
 }

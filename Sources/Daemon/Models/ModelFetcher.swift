@@ -4,7 +4,8 @@ import Foundation
   import FoundationNetworking
 #endif
 
-/// Brings a model's files to its folder: `FILE.partial` grows, is resumed where it stopped, checked, then renamed.
+/// Brings a model's files to its folder: `FILE.partial` grows, is resumed where it stopped, checked, then renamed. A file
+/// without a digest in the manifest is only known to have come whole, as long as the server says it is.
 public struct ModelFetcher: Sendable {
   public let model: InstalledModel
 
@@ -12,11 +13,15 @@ public struct ModelFetcher: Sendable {
 
   /// Brings every file that is not here yet.
   ///
-  /// - Parameter progress: called with a file, the bytes here and the bytes in all.
+  /// - Parameter progress: called with a file, the bytes here and the bytes in all, 0 where nobody says.
   public func fetch(progress: @escaping @Sendable (String, Int, Int) -> Void) throws {
     for file in model.manifest.files where model.missing.contains(file.path) {
       guard let text = file.url, let url = URL(string: text), ["http", "https"].contains(url.scheme) else {
-        throw ModelError.unreadable(path: model.path(file.path), reason: "the manifest has no address to bring it from")
+        let archive = file.path + ".zip"
+        let isPacked = model.manifest.files.contains { $0.path == archive }
+        throw ModelError.unreadable(
+          path: model.path(file.path),
+          reason: isPacked ? "unpack \(archive) beside it" : "the manifest has no address to bring it from")
       }
       try fetch(file, from: url, progress: progress)
     }
@@ -35,11 +40,11 @@ public struct ModelFetcher: Sendable {
       throw ModelError.unreadable(path: partial, reason: "it cannot be written")
     }
     let start = Int(try handle.seekToEnd())
-    if start < file.size {
+    if file.size.map({ start < $0 }) ?? true {
       var request = URLRequest(url: url)
       request.timeoutInterval = 60
       if start > 0 { request.setValue("bytes=\(start)-", forHTTPHeaderField: "Range") }
-      let download = Download(handle: handle, start: start, limit: file.size) { progress(file.path, $0, file.size) }
+      let download = Download(handle: handle, start: start, size: file.size) { progress(file.path, $0, $1) }
       let session = URLSession(configuration: .ephemeral, delegate: download, delegateQueue: nil)
       session.dataTask(with: request).resume()
       let failure = download.wait()
@@ -47,11 +52,13 @@ public struct ModelFetcher: Sendable {
       if let failure { throw ModelError.unreadable(path: url.absoluteString, reason: failure) }
     }
     try handle.close()
-    let actual = try FileDigest.sha256(path: partial)
-    guard actual == file.sha256 else {
-      // Resuming a wrong file would never end.
-      try? FileManager.default.removeItem(atPath: partial)
-      throw ModelError.corrupt(path: target, expected: file.sha256, actual: actual)
+    if let expected = file.digest {
+      let actual = try file.digest(ofFileAt: partial)
+      guard actual == expected else {
+        // Resuming a wrong file would never end.
+        try? FileManager.default.removeItem(atPath: partial)
+        throw ModelError.corrupt(path: target, expected: expected, actual: actual)
+      }
     }
     try FileManager.default.moveItem(atPath: partial, toPath: target)
   }
@@ -60,14 +67,21 @@ public struct ModelFetcher: Sendable {
 /// One transfer into an open file. The session calls it on its own queue, one call at a time.
 private final class Download: NSObject, URLSessionDataDelegate, @unchecked Sendable {
   private let handle: FileHandle
-  private let limit: Int
-  private let progress: @Sendable (Int) -> Void
+  /// As the manifest has it.
+  private let size: Int?
+  /// As the server announces it, 0 if it does not.
+  private var announced = 0
+  private let progress: @Sendable (_ received: Int, _ total: Int) -> Void
   private let done = DispatchSemaphore(value: 0)
   private var received: Int
+  private var isWhole = false
   private var failure: String?
 
-  init(handle: FileHandle, start: Int, limit: Int, progress: @escaping @Sendable (Int) -> Void) {
-    (self.handle, self.received, self.limit, self.progress) = (handle, start, limit, progress)
+  /// What a file of unknown size may have at most; the largest published Segment Anything has 2.6 GB.
+  private static let limit = 1 << 34
+
+  init(handle: FileHandle, start: Int, size: Int?, progress: @escaping @Sendable (Int, Int) -> Void) {
+    (self.handle, self.received, self.size, self.progress) = (handle, start, size, progress)
   }
 
   /// Blocks until the transfer ends; what went wrong, if anything.
@@ -86,15 +100,22 @@ private final class Download: NSObject, URLSessionDataDelegate, @unchecked Senda
       received = 0
       try? handle.truncate(atOffset: 0)
     } else if status != 200, status != 206 {
-      failure = "the server answers \(status)"
+      // A file of unknown size may be here whole but for its name: then there is nothing left to send.
+      let range = (response as? HTTPURLResponse)?.value(forHTTPHeaderField: "Content-Range")
+      isWhole = status == 416 && size == nil && range == "bytes */\(received)"
+      if !isWhole { failure = "the server answers \(status)" }
+      return completionHandler(.cancel)
     }
-    completionHandler(failure == nil ? .allow : .cancel)
+    announced = response.expectedContentLength > 0 ? received + Int(response.expectedContentLength) : 0
+    completionHandler(.allow)
   }
 
   func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
     received += data.count
-    guard received <= limit else {
-      failure = "it is larger than the \(limit) bytes that the manifest gives"
+    guard received <= size ?? Self.limit else {
+      failure =
+        size.map { "it is larger than the \($0) bytes that the manifest gives" }
+        ?? "it is larger than \(Self.limit) bytes"
       return dataTask.cancel()
     }
     do {
@@ -103,11 +124,11 @@ private final class Download: NSObject, URLSessionDataDelegate, @unchecked Senda
       failure = error.localizedDescription
       return dataTask.cancel()
     }
-    progress(received)
+    progress(received, size ?? announced)
   }
 
   func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-    if failure == nil { failure = error?.localizedDescription }
+    if failure == nil, !isWhole { failure = error?.localizedDescription }
     done.signal()
   }
 }

@@ -6,7 +6,7 @@ extension ModelLoader {
     let model = try segmenter(specification)
     let (name, manifest) = try describe(specification)
     let files = manifest?.files.filter { $0.path == manifest?.segmenter?.file } ?? []
-    return SegmentAnythingEngine(model, name: name, files: files.map { ($0.path, $0.sha256) })
+    return SegmentAnythingEngine(model, name: name, files: Self.digests(files))
   }
 
   /// A labeler likewise.
@@ -14,7 +14,11 @@ extension ModelLoader {
     let model = try labeler(specification, visionTower: visionTower)
     let (name, manifest) = try describe(specification)
     let files = manifest?.files.filter { $0.path != manifest?.segmenter?.file } ?? []
-    return OspreyEngine(model, name: name, files: files.map { ($0.path, $0.sha256) })
+    return OspreyEngine(model, name: name, files: Self.digests(files))
+  }
+
+  private static func digests(_ files: [ModelManifest.File]) -> [(path: String, sha256: String)] {
+    files.compactMap { file in file.sha256.map { (file.path, $0) } }
   }
 
   private func describe(_ specification: String?) throws(ModelError) -> (name: String, manifest: ModelManifest?) {

@@ -10,7 +10,7 @@ public struct ModelManifest: Codable, Sendable, Equatable {
   public var description: String?
   public var segmenter: Segmenter?
   public var labeler: Labeler?
-  /// Every file the folder needs, with its digest.
+  /// Every file the folder needs, with its digest where one is known.
   public var files: [File]
   /// Where the weights were published, for people.
   public var source: [String]?
@@ -38,10 +38,13 @@ public struct ModelManifest: Codable, Sendable, Equatable {
   /// One file of the folder.
   public struct File: Codable, Sendable, Equatable {
     public var path: String
-    /// Lower-case hexadecimal.
-    public var sha256: String
-    /// In bytes.
-    public var size: Int
+    /// Lower-case hexadecimal; none where nobody published one.
+    public var sha256: String?
+    /// The name of its content in the git repository that publishes it, lower-case hexadecimal: as good where no SHA-256 is
+    /// published.
+    public var gitBlob: String?
+    /// In bytes; none where nobody published it.
+    public var size: Int?
     /// Where `pandion models fetch` brings it from; none for files in the repository.
     public var url: String?
   }
