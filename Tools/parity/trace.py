@@ -3,8 +3,8 @@
 
     python3 Tools/parity/trace.py --package PATH_OF_CLONE --model vit_b|vit_l|vit_h|vit_t|vit_tiny --image Examples/coffee.jpg
 
-`--package` is a clone of segment-anything, of MobileSAM for vit_t, or of sam-hq, whose vit_tiny is Light HQ-SAM. Prints the largest differences, relative to each
-tensor's largest value, and the masks' IoU; exits 1 above 1e-4 or below 0.999.
+`--package` is a clone of segment-anything, of MobileSAM for vit_t, or of sam-hq, whose vit_tiny is Light HQ-SAM. Prints
+the largest differences, relative to each tensor's largest value, and the masks' IoU; exits 1 above 1e-4 or below 0.999.
 """
 import argparse
 import importlib
