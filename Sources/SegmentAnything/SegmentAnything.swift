@@ -45,15 +45,17 @@ public final class SegmentAnything: Sendable {
       throw .badSetting(
         name: "image_size", reason: "\(hint) is not a multiple of 16 of at most \(EncoderLimits.imageSize)")
     }
+    let strict = StrictCheckpoint(checkpoint)
     do throws(CheckpointError) {
-      let scope = try Self.root(of: checkpoint)
+      let scope = try Self.root(of: strict)
       let width = try PromptEncoder.width(scope["prompt_encoder"])
       (imageEncoder, architecture) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
       promptEncoder = try PromptEncoder(
         scope["prompt_encoder"], imageSize: imageEncoder.imageSize, gridSize: imageEncoder.gridSize)
       maskDecoder = try MaskDecoder(scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize)
+      try strict.finish(under: scope.prefix, ignoring: Self.isNeverRead)
     } catch {
-      throw .checkpoint(error)
+      throw .checkpoint(strict.explained(error))
     }
     self.imageSize = imageEncoder.imageSize
     cellPositions = promptEncoder.gridPositions()
@@ -70,6 +72,14 @@ public final class SegmentAnything: Sendable {
       }
     }
     return WeightScope(checkpoint, prefix: prefix)
+  }
+
+  /// What official files hold that no part of the model needs: buffers that are made anew, counters of training, and
+  /// TinyViT's classifier.
+  private static func isNeverRead(_ name: String) -> Bool {
+    if name.hasPrefix("image_encoder.head.") || name.hasPrefix("image_encoder.norm_head.") { return true }
+    let last = name.split(separator: ".").last ?? ""
+    return ["pixel_mean", "pixel_std", "num_batches_tracked", "attention_bias_idxs"].contains(last)
   }
 
   private static func imageEncoder(
