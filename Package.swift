@@ -55,6 +55,7 @@ let package = Package(
     tests(of: "Imaging", ["Imaging", "Masks"], fixtures: true),
     tests(of: "ZeroMQ", ["ZeroMQ"]),
     tests(of: "Wire", ["Wire", "Masks"]),
+    tests(of: "Fuzz", ["Checkpoints", "Masks", "Imaging", "Osprey", "Wire", "pandion"]),
     tests(of: "Daemon", ["Daemon", "Wire", "ZeroMQ", "Imaging", "Masks"]),
     tests(of: "pandion", ["pandion", "Wire", "Masks"]),
   ]

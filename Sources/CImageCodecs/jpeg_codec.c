@@ -13,6 +13,10 @@
 /// Progressive files have about ten scans; each costs a pass over the whole picture however few bytes it has.
 enum { SCAN_LIMIT = 64 };
 
+/// A progressive file of few bytes can want all its coefficients in memory at once: as many as 42 million pixels have
+/// with full colour, and 84 million with the usual quarter of it.
+static const long MEMORY_LIMIT = 256L << 20;
+
 /// libjpeg's error manager, which must come first, and the place to return to.
 typedef struct jpeg_state {
   struct jpeg_error_mgr manager;
@@ -29,6 +33,8 @@ static void fail(j_common_ptr codec, cic_status status, const char *text) {
 }
 
 static void on_error(j_common_ptr codec) {
+  // Beyond its limit libjpeg wants a file, and the usual build of it has none.
+  if (codec->err->msg_code == JERR_NO_BACKING_STORE) fail(codec, CIC_OUT_OF_MEMORY, "its scans need over 256 MiB");
   char text[JMSG_LENGTH_MAX];
   codec->err->format_message(codec, text);
   fail(codec, codec->err->msg_code == JERR_OUT_OF_MEMORY ? CIC_OUT_OF_MEMORY : CIC_MALFORMED, text);
@@ -117,6 +123,7 @@ cic_status cic_decode_jpeg(const uint8_t *bytes, size_t count, size_t width, siz
     return state.status;
   }
   jpeg_create_decompress(&codec);
+  codec.mem->max_memory_to_use = MEMORY_LIMIT;
   codec.src = &source;
   codec.progress = &progress;
   jpeg_read_header(&codec, TRUE);

@@ -40,6 +40,24 @@ public struct TensorEntry: Sendable, Equatable {
 
   /// How many numbers.
   var count: Int { shape.reduce(1, *) }
+  var byteCount: Int { count * type.size }
+
+  /// The most axes that a tensor may have.
+  static let axisLimit = 16
+  /// The most tensors that one file may have.
+  static let tensorLimit = 1 << 17
+
+  /// How many numbers a shape from outside holds, or nil where a length is negative or the lengths that are not 0 multiply
+  /// to 2⁴⁸ or more: what is computed from a shape that passes does not overflow.
+  static func count(of shape: [Int]) -> Int? {
+    var product = 1
+    for length in shape where length != 0 {
+      let (next, overflow) = product.multipliedReportingOverflow(by: length)
+      guard length > 0, !overflow, next < 1 << 48 else { return nil }
+      product = next
+    }
+    return shape.contains(0) ? 0 : product
+  }
 
   static func denseStrides(_ shape: [Int]) -> [Int] {
     var strides = [Int](repeating: 1, count: shape.count)
@@ -60,6 +78,18 @@ public protocol Checkpoint: Sendable {
   func type(of key: String) -> ElementType?
   /// The tensor in float32: a view of the file where it is stored so, converted otherwise.
   func tensor(_ key: String) throws(CheckpointError) -> Tensor
+  /// The same, of a tensor that must have the given shape; -1 admits any length but 0 on that axis.
+  func tensor(_ key: String, shape: [Int]) throws(CheckpointError) -> Tensor
+}
+
+extension Checkpoint {
+  public func tensor(_ key: String, shape expected: [Int]) throws(CheckpointError) -> Tensor {
+    guard let actual = shape(of: key) else { throw .missing(key: key, path: path) }
+    guard actual.count == expected.count, zip(actual, expected).allSatisfy({ $1 < 0 ? $0 > 0 : $0 == $1 }) else {
+      throw .shapeMismatch(key: key, expected: expected, actual: actual)
+    }
+    return try tensor(key)
+  }
 }
 
 /// Opens a checkpoint by its content, whatever its name: safetensors, a torch zip archive, or torch's older format.

@@ -1,4 +1,3 @@
-import Foundation
 import Tensors
 
 /// NumPy's `.npy` format, versions 1 to 3: a magic string, a header that is a Python dict literal, then the data.
@@ -7,13 +6,15 @@ import Tensors
 public enum NumpyFile {
   private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
   private static let headerLimit = 1 << 16
+  /// A mask input has 65,536 numbers.
+  private static let countLimit = 1 << 24
 
   /// - Returns: the array, its shape as stored.
   public static func read(_ path: String) throws(CheckpointError) -> Tensor {
     let file = try MappedFile(path: path)
     let bytes = file.bytes
-    guard bytes.count >= 12, bytes.prefix(6).elementsEqual(magic) else {
-      throw .unrecognised(path: path, reason: "it does not begin like a .npy file")
+    guard bytes.count >= 12, bytes.prefix(6).elementsEqual(magic), (1...3).contains(bytes[6]) else {
+      throw .unrecognised(path: path, reason: "it does not begin like a .npy file of version 1 to 3")
     }
     let isVersion1 = bytes[6] == 1
     let headerStart = isVersion1 ? 10 : 12
@@ -22,20 +23,27 @@ public enum NumpyFile {
       ? Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt16.self)))
       : Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
     guard headerLength <= headerLimit else {
-      throw .malformed(path: path, reason: "its header claims \(headerLength) bytes")
+      throw .tooMuch(path: path, what: "bytes in its header", limit: headerLimit)
     }
-    guard bytes.count >= headerStart + headerLength else {
-      throw .truncated(path: path, expected: headerStart + headerLength, actual: bytes.count)
+    let dataStart = headerStart + headerLength
+    guard bytes.count >= dataStart else { throw .truncated(path: path, expected: dataStart, actual: bytes.count) }
+    var literal = NumpyHeader(Array(bytes[headerStart..<dataStart]), path: path)
+    let header = try literal.read()
+    guard !header.isFortranOrder else {
+      throw .malformed(path: path, reason: "it is not in C order (use numpy.ascontiguousarray)")
     }
-    let header = String(decoding: bytes[headerStart..<headerStart + headerLength], as: UTF8.self)
-    let size = try elementSize(header, path: path)
-    let shape = try shape(header, path: path)
-    let count = shape.reduce(1, *)
-    let expected = headerStart + headerLength + count * size
+    guard let size = ["<f4": 4, "<f8": 8][header.descr] else {
+      throw .unsupportedType(path: path, tensor: "array", type: header.descr)
+    }
+    guard let count = TensorEntry.count(of: header.shape) else {
+      throw .impossibleShape(path: path, tensor: "array", shape: header.shape)
+    }
+    guard count <= countLimit else { throw .tooMuch(path: path, what: "numbers", limit: countLimit) }
+    let expected = dataStart + count * size
     guard bytes.count >= expected else { throw .truncated(path: path, expected: expected, actual: bytes.count) }
-    return Tensor(shape) { out in
+    return Tensor(header.shape) { out in
       for i in 0..<count {
-        let offset = headerStart + headerLength + i * size
+        let offset = dataStart + i * size
         out[i] =
           size == 4
           ? bytes.loadUnaligned(fromByteOffset: offset, as: Float.self)
@@ -43,32 +51,111 @@ public enum NumpyFile {
       }
     }
   }
+}
 
-  private static func elementSize(_ header: String, path: String) throws(CheckpointError) -> Int {
-    guard header.contains("'fortran_order': False") else {
-      throw .malformed(path: path, reason: "it is not in C order (use numpy.ascontiguousarray)")
+/// The dict literal of a `.npy` file: `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }` and spaces. Its three
+/// keys, each once and no other, as `numpy.lib.format` wants it.
+private struct NumpyHeader {
+  private let bytes: [UInt8]
+  private let path: String
+  private var position = 0
+
+  init(_ bytes: [UInt8], path: String) { (self.bytes, self.path) = (bytes, path) }
+
+  mutating func read() throws(CheckpointError) -> (descr: String, isFortranOrder: Bool, shape: [Int]) {
+    var descr: String?
+    var order: Bool?
+    var shape: [Int]?
+    try expect("{")
+    while !take("}") {
+      let key = try text()
+      try expect(":")
+      let isFirst: Bool
+      switch key {
+      case "descr":
+        isFirst = descr == nil
+        descr = try text()
+      case "fortran_order":
+        isFirst = order == nil
+        order = try flag()
+      case "shape":
+        isFirst = shape == nil
+        shape = try tuple()
+      default: throw .malformed(path: path, reason: "its header has the key '\(key)'")
+      }
+      guard isFirst else { throw .duplicateName(path: path, name: key) }
+      if !take(",") {
+        try expect("}")
+        break
+      }
     }
-    if header.contains("'descr': '<f4'") { return 4 }
-    if header.contains("'descr': '<f8'") { return 8 }
-    throw .malformed(path: path, reason: "its numbers are neither '<f4' nor '<f8'")
+    skipSpace()
+    guard position == bytes.count else { throw malformed("its end") }
+    guard let descr, let order, let shape else {
+      throw .malformed(path: path, reason: "its header needs descr, fortran_order and shape")
+    }
+    return (descr, order, shape)
   }
 
-  private static func shape(_ header: String, path: String) throws(CheckpointError) -> [Int] {
-    guard let key = header.range(of: "'shape': ("),
-      let end = header[key.upperBound...].firstIndex(of: ")")
-    else { throw .malformed(path: path, reason: "its header has no shape") }
-    var shape: [Int] = []
-    for part in header[key.upperBound..<end].split(separator: ",") {
-      let text = part.trimmingCharacters(in: .whitespaces)
-      if text.isEmpty { continue }
-      guard let length = Int(text), length >= 0, length <= 1 << 20, shape.count < 8 else {
-        throw .malformed(path: path, reason: "its shape has the length '\(text)'")
+  private func malformed(_ expected: String) -> CheckpointError {
+    .malformed(path: path, reason: "its header wants \(expected) at its byte \(position)")
+  }
+
+  private mutating func skipSpace() {
+    while position < bytes.count, bytes[position] == 0x20 || bytes[position] == 0x0a { position += 1 }
+  }
+
+  private mutating func take(_ word: StaticString) -> Bool {
+    skipSpace()
+    let count = word.utf8CodeUnitCount
+    guard bytes.count - position >= count else { return false }
+    for i in 0..<count where bytes[position + i] != word.utf8Start[i] { return false }
+    position += count
+    return true
+  }
+
+  private mutating func expect(_ word: StaticString) throws(CheckpointError) {
+    guard take(word) else { throw malformed("'\(word)'") }
+  }
+
+  private mutating func flag() throws(CheckpointError) -> Bool {
+    if take("True") { return true }
+    guard take("False") else { throw malformed("True or False") }
+    return false
+  }
+
+  /// A string in single quotes, as numpy writes it.
+  private mutating func text() throws(CheckpointError) -> String {
+    try expect("'")
+    let start = position
+    while position < bytes.count, bytes[position] != UInt8(ascii: "'"), position - start < 64 { position += 1 }
+    let result = String(decoding: bytes[start..<position], as: UTF8.self)
+    try expect("'")
+    return result
+  }
+
+  private mutating func tuple() throws(CheckpointError) -> [Int] {
+    var lengths: [Int] = []
+    try expect("(")
+    while !take(")") {
+      skipSpace()
+      let start = position
+      while position < bytes.count, "-0123456789".utf8.contains(bytes[position]), position - start < 64 {
+        position += 1
       }
-      shape.append(length)
+      let digits = String(decoding: bytes[start..<position], as: UTF8.self)
+      guard digits.utf8.contains(where: { $0 != UInt8(ascii: "-") }) else { throw malformed("a length") }
+      // One that fits no `Int` fits no file either.
+      let length = Int(digits) ?? .max
+      guard lengths.count < TensorEntry.axisLimit else {
+        throw .tooMuch(path: path, what: "axes", limit: TensorEntry.axisLimit)
+      }
+      lengths.append(length)
+      if !take(",") {
+        try expect(")")
+        break
+      }
     }
-    guard shape.reduce(1.0, { $0 * Double($1) }) <= Double(1 << 28) else {
-      throw .malformed(path: path, reason: "its shape \(shape) is too large")
-    }
-    return shape
+    return lengths
   }
 }

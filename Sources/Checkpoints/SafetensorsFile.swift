@@ -1,4 +1,3 @@
-import Foundation
 import Tensors
 
 /// The safetensors format: 8 bytes little-endian length, a JSON header of that length, then the data.
@@ -12,13 +11,14 @@ public struct SafetensorsFile: Checkpoint {
   public var path: String { file.path }
   public var keys: [String] { entries.keys.sorted() }
 
-  /// The largest header accepted, as in the reference implementation.
-  private static let headerLimit = 100_000_000
+  /// The largest header of the reference implementation, and the largest that is read here: some 100,000 tensors.
+  private static let referenceHeaderLimit = 100_000_000
+  private static let headerLimit = 1 << 24
 
   static func recognises(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard bytes.count >= 9 else { return false }
     let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
-    return length > 1 && length <= UInt64(headerLimit) && bytes[8] == UInt8(ascii: "{")
+    return length > 1 && length <= UInt64(referenceHeaderLimit) && bytes[8] == UInt8(ascii: "{")
   }
 
   public init(path: String) throws(CheckpointError) { try self.init(MappedFile(path: path)) }
@@ -32,44 +32,83 @@ public struct SafetensorsFile: Checkpoint {
     guard bytes.count - 8 >= headerLength else {
       throw .truncated(path: path, expected: headerLength + 8, actual: bytes.count)
     }
-    let header = Data(bytes[8..<8 + headerLength])
-    guard let parsed = try? JSONSerialization.jsonObject(with: header) as? [String: Any] else {
-      throw .malformed(path: path, reason: "its header is not a JSON object")
+    guard headerLength <= Self.headerLimit else {
+      throw .tooMuch(path: path, what: "bytes in its header", limit: Self.headerLimit)
     }
     let dataStart = 8 + headerLength
     var entries: [String: TensorEntry] = [:]
-    for (name, value) in parsed where name != "__metadata__" {
-      entries[name] = try Self.entry(name, value, dataStart: dataStart, path: path)
+    var json = JSONScanner(UnsafeRawBufferPointer(rebasing: bytes[8..<dataStart]), path: path)
+    try json.object { json, name throws(CheckpointError) in
+      if name == "__metadata__" { return try json.skip() }
+      guard entries.count < TensorEntry.tensorLimit else {
+        throw .tooMuch(path: path, what: "tensors", limit: TensorEntry.tensorLimit)
+      }
+      let entry = try Self.entry(name, &json, dataStart: dataStart, path: path)
+      guard entries.updateValue(entry, forKey: name) == nil else { throw .duplicateName(path: path, name: name) }
     }
-    let end = entries.values.map { $0.offset + $0.count * $0.type.size }.max() ?? dataStart
-    guard end <= bytes.count else { throw .truncated(path: path, expected: end, actual: bytes.count) }
+    try json.end()
+    try Self.checkLayout(entries, dataStart: dataStart, file: file)
     self.file = file
     self.entries = entries
   }
 
+  /// As the format wants it, tensors fill the data: none lies in another, and there are no holes.
+  private static func checkLayout(
+    _ entries: [String: TensorEntry], dataStart: Int, file: MappedFile
+  ) throws(CheckpointError) {
+    let (path, size) = (file.path, file.bytes.count)
+    let order = entries.sorted {
+      ($0.value.offset, $0.value.byteCount, $0.key) < ($1.value.offset, $1.value.byteCount, $1.key)
+    }
+    var end = dataStart
+    var last = "its header"
+    for (name, entry) in order {
+      guard entry.offset >= end else { throw .overlapping(path: path, first: last, second: name) }
+      guard entry.offset == end else {
+        throw .malformed(path: path, reason: "no tensor has the \(entry.offset - end) bytes before '\(name)'")
+      }
+      (end, last) = (entry.offset + entry.byteCount, name)
+    }
+    guard end <= size else { throw .truncated(path: path, expected: end, actual: size) }
+    guard end == size else { throw .malformed(path: path, reason: "no tensor has its last \(size - end) bytes") }
+  }
+
   private static func entry(
-    _ name: String, _ value: Any, dataStart: Int, path: String
+    _ name: String, _ json: inout JSONScanner, dataStart: Int, path: String
   ) throws(CheckpointError) -> TensorEntry {
-    guard let fields = value as? [String: Any], let typeName = fields["dtype"] as? String,
-      let shape = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int], offsets.count == 2
-    else {
+    var typeName: String?
+    var shape: [Int]?
+    var offsets: [Int]?
+    try json.object { json, field throws(CheckpointError) in
+      let isFirst: Bool
+      switch field {
+      case "dtype":
+        isFirst = typeName == nil
+        typeName = try json.string()
+      case "shape":
+        isFirst = shape == nil
+        shape = try json.integers(atMost: TensorEntry.axisLimit, what: "axes of '\(name)'")
+      case "data_offsets":
+        isFirst = offsets == nil
+        offsets = try json.integers(atMost: 2, what: "data_offsets of '\(name)'")
+      default:
+        isFirst = true
+        try json.skip()
+      }
+      guard isFirst else { throw .duplicateName(path: path, name: "\(name).\(field)") }
+    }
+    guard let typeName, let shape, let offsets, offsets.count == 2 else {
       throw .malformed(path: path, reason: "tensor '\(name)' needs dtype, shape and two data_offsets")
     }
     guard let type = ElementType(rawValue: typeName) else {
       throw .unsupportedType(path: path, tensor: name, type: typeName)
     }
-    var count = 1
-    for length in shape {
-      let (product, overflow) = count.multipliedReportingOverflow(by: length)
-      guard length >= 0, !overflow, product < 1 << 48 else {
-        throw .malformed(path: path, reason: "tensor '\(name)' has shape \(shape)")
-      }
-      count = product
+    guard let count = TensorEntry.count(of: shape) else {
+      throw .impossibleShape(path: path, tensor: name, shape: shape)
     }
-    let (begin, end) = (offsets[0], offsets[1])
-    guard begin >= 0, end >= begin, end < 1 << 56, end - begin == count * type.size else {
-      let needed = "tensor '\(name)' \(shape) of \(typeName) needs \(count * type.size) bytes"
-      throw .malformed(path: path, reason: "\(needed), its offsets are \(begin)…\(end)")
+    let (begin, end, needed) = (offsets[0], offsets[1], count * type.size)
+    guard begin >= 0, end >= begin, end < 1 << 56, end - begin == needed else {
+      throw .impossibleOffsets(path: path, tensor: name, begin: begin, end: end, needed: needed)
     }
     return TensorEntry(type: type, shape: shape, offset: dataStart + begin)
   }

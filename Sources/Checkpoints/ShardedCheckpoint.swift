@@ -8,32 +8,54 @@ public struct ShardedCheckpoint: Checkpoint {
 
   public var keys: [String] { home.keys.sorted() }
 
-  private static let indexLimit = 1 << 26
+  private static let indexLimit = 1 << 24
   private static let shardLimit = 1 << 10
 
   /// - Parameter index: `….index.json`: `{"weight_map": {"tensor": "file", …}}`, files beside it.
   public init(index: String) throws(CheckpointError) {
     let file = try MappedFile(path: index)
-    guard file.bytes.count <= Self.indexLimit else { throw .malformed(path: index, reason: "it is larger than 64 MiB") }
-    guard let object = try? JSONSerialization.jsonObject(with: Data(file.bytes)) as? [String: Any],
-      let map = object["weight_map"] as? [String: String]
-    else { throw .malformed(path: index, reason: "it has no 'weight_map' of names to files") }
+    guard file.bytes.count <= Self.indexLimit else {
+      throw .tooMuch(path: index, what: "bytes in its index", limit: Self.indexLimit)
+    }
+    let map = try Self.weightMap(file)
     let names = Set(map.values)
-    guard names.count <= Self.shardLimit else { throw .malformed(path: index, reason: "it names \(names.count) files") }
+    guard names.count <= Self.shardLimit else { throw .tooMuch(path: index, what: "shards", limit: Self.shardLimit) }
     let folder = (index as NSString).deletingLastPathComponent
     var shards: [String: any Checkpoint] = [:]
     for name in names.sorted() {
-      guard !name.isEmpty, !name.contains("/") else {
+      guard !name.isEmpty, !name.contains("/"), name != ".", name != ".." else {
         throw .malformed(path: index, reason: "it names the file '\(name)', which is not beside it")
       }
       shards[name] = try openCheckpoint(folder.isEmpty ? name : folder + "/" + name)
     }
-    var home: [String: any Checkpoint] = [:]
-    for (key, name) in map {
-      guard let shard = shards[name], shard.shape(of: key) != nil else { throw .missing(key: key, path: name) }
-      home[key] = shard
+    let missing = map.keys.filter { shards[map[$0] ?? ""]?.shape(of: $0) == nil }.sorted()
+    guard missing.isEmpty else { throw .wrongTensors(path: index, missing: missing, unexpected: []) }
+    home = map.compactMapValues { shards[$0] }
+    path = index
+  }
+
+  /// Which file each tensor is in.
+  private static func weightMap(_ file: MappedFile) throws(CheckpointError) -> [String: String] {
+    let path = file.path
+    var map: [String: String]?
+    var json = JSONScanner(file.bytes, path: path)
+    try json.object { json, key throws(CheckpointError) in
+      guard key == "weight_map" else { return try json.skip() }
+      guard map == nil else { throw .duplicateName(path: path, name: key) }
+      var entries: [String: String] = [:]
+      try json.object { json, name throws(CheckpointError) in
+        guard entries.count < TensorEntry.tensorLimit else {
+          throw .tooMuch(path: path, what: "tensors", limit: TensorEntry.tensorLimit)
+        }
+        guard entries.updateValue(try json.string(), forKey: name) == nil else {
+          throw .duplicateName(path: path, name: name)
+        }
+      }
+      map = entries
     }
-    (self.path, self.home) = (index, home)
+    try json.end()
+    guard let map else { throw .malformed(path: path, reason: "it has no 'weight_map' of names to files") }
+    return map
   }
 
   public func shape(of key: String) -> [Int]? { home[key]?.shape(of: key) }

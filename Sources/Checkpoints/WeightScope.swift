@@ -30,11 +30,7 @@ public struct WeightScope: Sendable {
 
   /// A tensor that must have the given shape; -1 admits any length but 0 on that axis.
   public func tensor(_ name: String, _ expected: [Int]) throws(CheckpointError) -> Tensor {
-    let actual = try shape(name)
-    guard actual.count == expected.count, zip(actual, expected).allSatisfy({ $1 < 0 ? $0 > 0 : $0 == $1 }) else {
-      throw .shapeMismatch(key: prefix + name, expected: expected, actual: actual)
-    }
-    return try checkpoint.tensor(prefix + name)
+    try checkpoint.tensor(prefix + name, shape: expected)
   }
 
   /// How many numbered children `0, 1, 2, …` have a tensor called `name`.

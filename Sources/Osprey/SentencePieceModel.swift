@@ -31,11 +31,11 @@ struct SentencePieceModel: Sendable {
 
   /// Far above the largest vocabularies in use (256,000).
   private static let pieceLimit = 1 << 20
-  private static let fileLimit = 1 << 28
+  private static let fileLimit = 1 << 25
 
   init(path: String) throws(OspreyError) {
     let file = try reading { () throws(CheckpointError) in try MappedFile(path: path) }
-    guard file.bytes.count <= Self.fileLimit else { throw .tokenizer(path: path, reason: "it is larger than 256 MiB") }
+    guard file.bytes.count <= Self.fileLimit else { throw .tokenizer(path: path, reason: "it is larger than 32 MiB") }
     try self.init(bytes: Array(file.bytes), path: path)
   }
 

@@ -45,8 +45,9 @@ public final class SegmentAnything: Sendable {
       throw .badSetting(
         name: "image_size", reason: "\(hint) is not a multiple of 16 of at most \(EncoderLimits.imageSize)")
     }
+    let strict = StrictCheckpoint(checkpoint)
     do throws(CheckpointError) {
-      let scope = try Self.root(of: checkpoint)
+      let scope = try Self.root(of: strict)
       let width = try PromptEncoder.width(scope["prompt_encoder"])
       let (encoder, name) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
       imageEncoder = encoder
@@ -56,8 +57,11 @@ public final class SegmentAnything: Sendable {
         scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize,
         earlyWidth: (encoder as? any StagedImageEncoder)?.earlyWidth)
       architecture = maskDecoder.highQuality == nil ? name : name + "_hq"
+      // The official loader of HQ-SAM takes what it needs and passes over the rest; the others do not.
+      let isTolerant = maskDecoder.highQuality != nil
+      try strict.finish(under: scope.prefix, ignoring: { isTolerant || Self.isNeverRead($0) })
     } catch {
-      throw .checkpoint(error)
+      throw .checkpoint(strict.explained(error))
     }
     self.imageSize = imageEncoder.imageSize
     cellPositions = promptEncoder.gridPositions()
@@ -74,6 +78,14 @@ public final class SegmentAnything: Sendable {
       }
     }
     return WeightScope(checkpoint, prefix: prefix)
+  }
+
+  /// What official files hold that no part of the model needs: buffers that are made anew, counters of training, and
+  /// TinyViT's classifier.
+  private static func isNeverRead(_ name: String) -> Bool {
+    if name.hasPrefix("image_encoder.head.") || name.hasPrefix("image_encoder.norm_head.") { return true }
+    let last = name.split(separator: ".").last ?? ""
+    return ["pixel_mean", "pixel_std", "num_batches_tracked", "attention_bias_idxs"].contains(last)
   }
 
   private static func imageEncoder(

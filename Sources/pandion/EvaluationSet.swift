@@ -11,13 +11,18 @@ struct EvaluationSet {
   }
 
   struct Instance {
-    let mask: BitMask
+    /// A line of text can stand for 64 Mi pixels, so masks are unrolled one at a time.
+    let runs: RunLengthEncoding
     let caption: String
     /// Whether it belongs to another instance.
     let isPart: Bool
     /// Whether its kind of shape was kept out of training.
     let isUnseen: Bool
+
+    var mask: BitMask { runs.bitMask() }
   }
+
+  private static let fileLimit = 1 << 28
 
   private(set) var pictures: [Picture]
 
@@ -26,6 +31,7 @@ struct EvaluationSet {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw EvaluationError.unreadable(path, "no such file")
     }
+    guard data.count <= Self.fileLimit else { throw EvaluationError.unreadable(path, "larger than 256 MiB") }
     let file: File
     do {
       let decoder = JSONDecoder()
@@ -47,10 +53,10 @@ struct EvaluationSet {
       }
       let size = annotation.segmentation.size
       guard size.count == 2 else { throw EvaluationError.unreadable(path, "annotation \(annotation.id) has no size") }
-      let mask = try RunLengthEncoding(height: size[0], width: size[1], compressed: annotation.segmentation.counts)
+      let runs = try RunLengthEncoding(height: size[0], width: size[1], compressed: annotation.segmentation.counts)
       pictures[index].instances.append(
         Instance(
-          mask: mask.bitMask(), caption: annotation.caption ?? annotation.category, isPart: annotation.parent != nil,
+          runs: runs, caption: annotation.caption ?? annotation.category, isPart: annotation.parent != nil,
           isUnseen: annotation.unseen ?? false))
     }
   }

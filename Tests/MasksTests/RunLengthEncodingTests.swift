@@ -89,6 +89,28 @@ import Testing
     }
   }
 
+  @Test func aLongStringCutAtEvery64KiBIsTooShort() throws {
+    // A checkerboard: every pixel is a run.
+    let (width, height) = (1999, 1999)
+    let text = RunLengthEncoding(
+      BitMask(width: width, height: height, bits: (0..<width * height).map { UInt8($0 % 2) })
+    ).compressed
+    #expect(text.utf8.count > 3 << 20)
+    for length in stride(from: 0, to: text.utf8.count, by: 1 << 16) {
+      let cut = String(text.utf8.prefix(length)) ?? ""
+      do throws(MaskError) {
+        _ = try RunLengthEncoding(height: height, width: width, compressed: cut)
+        Issue.record("cut at \(length) was read")
+      } catch {
+        switch error {
+        case .runsTooShort(let sum, let expected): #expect(sum < expected && expected == width * height)
+        case .truncated: break
+        default: Issue.record("cut at \(length): \(error)")
+        }
+      }
+    }
+  }
+
   @Test func readsAnyStringWithoutHarm() {
     var noise = Noise(seed: 7)
     for _ in 0..<20_000 {

@@ -3,14 +3,20 @@
 """Writes the goldens of Tests/MasksTests: pycocotools' run lengths and SAM's own remove_small_regions.
 
     Tools/parity/masks.py --segment-anything CLONE [--out Tests/MasksTests/Fixtures]
-    Tools/parity/masks.py --segment-anything CLONE --count 10000 --out /tmp/masks   # then PANDION_MASK_GOLDENS=/tmp/masks
+    Tools/parity/masks.py --segment-anything CLONE --check --count 10000 [--seed N]
 
+With --check nothing is kept: the Swift tests read the masks from a folder that is gone afterwards, and any difference from
+pycocotools, in either direction, fails; the seed is a new one unless given.
 CLONE is a checkout of facebookresearch/segment-anything. Needs numpy, scipy, torch, opencv, pycocotools.
 """
 import argparse
 import json
+import os
 import pathlib
+import random
+import subprocess
 import sys
+import tempfile
 
 import numpy as np
 from pycocotools import mask as coco
@@ -66,8 +72,11 @@ def main():
     parser.add_argument("--segment-anything", required=True)
     parser.add_argument("--out", default="Tests/MasksTests/Fixtures")
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--check", action="store_true", help="run the Swift tests on new masks instead of writing goldens")
     options = parser.parse_args()
+    if options.seed is None:
+        options.seed = random.randrange(1 << 32) if options.check else 20
     sys.path.insert(0, options.segment_anything)
     from segment_anything.utils.amg import remove_small_regions
 
@@ -117,7 +126,19 @@ def main():
         heaps.append({"boxes": boxes.tolist(), "scores": scores.tolist(), "threshold": threshold,
                       "kept": nms(boxes, scores, threshold)})
 
-    out = pathlib.Path(options.out)
+    if options.check:
+        with tempfile.TemporaryDirectory() as folder:
+            write(folder, records, heaps)
+            print(f"seed {options.seed}", flush=True)
+            root = pathlib.Path(__file__).resolve().parents[2]
+            sys.exit(subprocess.run(
+                ["swift", "test", "-c", "release", "-Xswiftc", "-enable-testing", "--filter", "MasksTests"],
+                cwd=root, env={**os.environ, "PANDION_MASK_GOLDENS": folder}).returncode)
+    write(options.out, records, heaps)
+
+
+def write(folder, records, heaps):
+    out = pathlib.Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     (out / "masks.json").write_text(json.dumps(records, separators=(",", ":")) + "\n")
     (out / "nms.json").write_text(json.dumps(heaps, separators=(",", ":")) + "\n")

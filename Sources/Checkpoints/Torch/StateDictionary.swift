@@ -1,15 +1,17 @@
 /// The tensors of an unpickled object, by dotted names.
 struct StateDictionary {
-  private let root: PickleValue
+  private let object: Pickle
   private let path: String
 
   /// What trainers wrap a state dictionary in.
   private static let wrappers = ["state_dict", "model_state_dict", "model"]
   private static let depthLimit = 32
   private static let visitLimit = 1 << 20
+  /// Of a tensor's whole name, in bytes.
+  private static let nameLimit = 1024
 
-  init(_ root: PickleValue, path: String) {
-    self.root = root
+  init(_ object: Pickle, path: String) {
+    self.object = object
     self.path = path
   }
 
@@ -24,10 +26,9 @@ struct StateDictionary {
       let range = try locate(tensor.storage)
       let size = tensor.storage.type.size
       guard range.count / size >= tensor.storage.count else {
-        throw .malformed(
-          path: path,
-          reason: "storage '\(tensor.storage.key)' of tensor '\(name)' has \(range.count) bytes, "
-            + "its \(tensor.storage.count) numbers need \(tensor.storage.count * size)")
+        throw .impossibleOffsets(
+          path: path, tensor: name, begin: range.lowerBound, end: range.upperBound,
+          needed: tensor.storage.count * size)
       }
       entries[name] = TensorEntry(
         type: tensor.storage.type, shape: tensor.shape, strides: tensor.strides,
@@ -57,8 +58,9 @@ struct StateDictionary {
       guard visits <= Self.visitLimit else { throw .tooMuch(path: path, what: "values", limit: Self.visitLimit) }
       switch value {
       case .tensor(let tensor):
-        guard names.insert(name).inserted else {
-          throw .malformed(path: path, reason: "it has the tensor '\(name)' twice")
+        guard names.insert(name).inserted else { throw .duplicateName(path: path, name: name) }
+        guard found.count < TensorEntry.tensorLimit else {
+          throw .tooMuch(path: path, what: "tensors", limit: TensorEntry.tensorLimit)
         }
         found.append((name, tensor))
       case .dictionary(let dictionary):
@@ -69,6 +71,9 @@ struct StateDictionary {
           case .int(let number): step = String(number)
           default: continue
           }
+          guard name.utf8.count + step.utf8.count < Self.nameLimit else {
+            throw .tooMuch(path: path, what: "bytes in a tensor's name", limit: Self.nameLimit)
+          }
           try visit(item, name.isEmpty ? step : "\(name).\(step)", depth + 1)
         }
       case .list(let list):
@@ -76,12 +81,12 @@ struct StateDictionary {
       default: break
       }
     }
-    try visit(unwrapping ? unwrapped() : root, "", 0)
+    try visit(unwrapping ? unwrapped() : object.root, "", 0)
     return found
   }
 
   private func unwrapped() -> PickleValue {
-    var value = root
+    var value = object.root
     for _ in 0..<4 {
       guard case .dictionary(let dictionary) = value else { return value }
       let inner = Self.wrappers.lazy.compactMap { name -> PickleValue? in

@@ -22,17 +22,19 @@ public struct TorchFile: Checkpoint {
   init(zip file: MappedFile) throws(CheckpointError) {
     let path = file.path
     let archive = try ZipArchive(file)
-    guard let pickle = archive.entries.first(where: { $0.key.hasSuffix("/data.pkl") || $0.key == "data.pkl" }) else {
+    let pickles = archive.entries.filter { $0.key.hasSuffix("/data.pkl") || $0.key == "data.pkl" }
+    guard let pickle = pickles.first else {
       throw .unrecognised(path: path, reason: "it is a zip archive without data.pkl")
     }
+    guard pickles.count == 1 else { throw .duplicateName(path: path, name: "data.pkl") }
     let folder = pickle.key.dropLast("data.pkl".count)
     if let order = archive.entries["\(folder)byteorder"], !file.bytes[order].elementsEqual("little".utf8) {
       throw .malformed(path: path, reason: "it was written on a big-endian machine")
     }
-    var unpickler = try Unpickler(file, range: pickle.value)
-    let root = try unpickler.load()
+    var unpickler = Unpickler(file, range: pickle.value)
+    let object = try unpickler.load()
     self.file = file
-    entries = try StateDictionary(root, path: path).entries { storage throws(CheckpointError) in
+    entries = try StateDictionary(object, path: path).entries { storage throws(CheckpointError) in
       guard let range = archive.entries["\(folder)data/\(storage.key)"] else {
         throw .malformed(path: path, reason: "its archive has no data/\(storage.key)")
       }
@@ -52,17 +54,12 @@ public struct TorchFile: Checkpoint {
   /// storage as a 64-bit count and its numbers.
   init(legacy file: MappedFile) throws(CheckpointError) {
     let (path, size) = (file.path, file.bytes.count)
-    var position = 0
-    var values: [PickleValue] = []
-    for _ in 0..<5 {
-      var unpickler = try Unpickler(file, range: position..<min(size, position + Unpickler.lengthLimit))
-      values.append(try unpickler.load())
-      position = unpickler.consumed
-    }
-    guard case .list(let keys) = values[4] else {
-      throw .malformed(path: path, reason: "it has no list of storages")
-    }
-    let dictionary = StateDictionary(values[3], path: path)
+    var unpickler = Unpickler(file, range: 0..<size)
+    for _ in 0..<3 { _ = try unpickler.load() }
+    let dictionary = StateDictionary(try unpickler.load(), path: path)
+    let last = try unpickler.load()
+    guard case .list(let keys) = last.root else { throw .malformed(path: path, reason: "it has no list of storages") }
+    var position = unpickler.consumed
     let types = try dictionary.storageTypes()
     let reader = ByteReader(bytes: file.bytes, path: path)
     var ranges: [String: Range<Int>] = [:]
@@ -75,7 +72,9 @@ public struct TorchFile: Checkpoint {
       guard !overflow, length <= size, position + 8 <= size - length else {
         throw .truncated(path: path, expected: position &+ 8 &+ length, actual: size)
       }
-      ranges[name] = position + 8..<position + 8 + length
+      guard ranges.updateValue(position + 8..<position + 8 + length, forKey: name) == nil else {
+        throw .duplicateName(path: path, name: name)
+      }
       position += 8 + length
     }
     self.file = file

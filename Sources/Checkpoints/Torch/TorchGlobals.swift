@@ -1,5 +1,8 @@
 /// The classes and functions that a pickle of tensors may name, and what calling them means here.
 enum TorchGlobals {
+  /// torch's keys are small numbers.
+  private static let keyLimit = 256
+
   private static let storages: [String: ElementType] = [
     "torch.DoubleStorage": .float64, "torch.FloatStorage": .float32, "torch.HalfStorage": .float16,
     "torch.BFloat16Storage": .bfloat16, "torch.LongStorage": .int64, "torch.IntStorage": .int32,
@@ -23,19 +26,19 @@ enum TorchGlobals {
 
   /// What `name(*arguments)` gives.
   static func call(
-    _ function: PickleValue, _ arguments: [PickleValue], path: String
+    _ function: PickleValue, _ arguments: [PickleValue], arena: PickleArena, path: String
   ) throws(CheckpointError) -> PickleValue {
     guard case .global(let name) = function else {
       throw .malformed(path: path, reason: "its pickle calls something that is no function")
     }
     switch name {
-    case "collections.OrderedDict": return .dictionary(PickleDictionary())
+    case "collections.OrderedDict": return .dictionary(arena.dictionary())
     case "torch._utils._rebuild_parameter":
       guard let tensor = arguments.first, case .tensor = tensor else { throw unusable(name, path) }
       return tensor
     case "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor":
       guard arguments.count >= 4, case .storage(let storage) = arguments[0], case .int(let offset) = arguments[1],
-        let shape = integers(arguments[2]), let strides = integers(arguments[3])
+        let shape = try lengths(arguments[2], path), let strides = try lengths(arguments[3], path)
       else { throw unusable(name, path) }
       return .tensor(try tensor(storage, offset: offset, shape: shape, strides: strides, path: path))
     default: return .opaque
@@ -44,12 +47,16 @@ enum TorchGlobals {
 
   /// A persistent id: `('storage', class, key, location, count)`, with a view's metadata behind it in old files.
   static func storage(_ id: PickleValue, path: String) throws(CheckpointError) -> TorchStorage {
-    guard case .tuple(let parts) = id, parts.count >= 5, case .string("storage") = parts[0],
-      case .global(let kind) = parts[1], let type = storages[kind], case .string(let key) = parts[2],
-      case .int(let count) = parts[4]
+    guard case .tuple(let list) = id else { throw unusable("persistent id", path) }
+    let parts = list.items
+    guard parts.count >= 5, case .string("storage") = parts[0], case .global(let kind) = parts[1],
+      let type = storages[kind], case .string(let key) = parts[2], case .int(let count) = parts[4]
     else { throw unusable("persistent id", path) }
-    guard count >= 0, count <= 1 << 48 else {
-      throw .malformed(path: path, reason: "its storage '\(key)' claims \(count) numbers")
+    guard key.utf8.count <= keyLimit else {
+      throw .tooMuch(path: path, what: "bytes in a storage's key", limit: keyLimit)
+    }
+    guard let count = TensorEntry.count(of: [count]) else {
+      throw .impossibleShape(path: path, tensor: "storage \(key)", shape: [count])
     }
     return TorchStorage(type: type, key: key, count: count)
   }
@@ -58,32 +65,32 @@ enum TorchGlobals {
   private static func tensor(
     _ storage: TorchStorage, offset: Int, shape: [Int], strides: [Int], path: String
   ) throws(CheckpointError) -> TorchTensor {
-    let what = "a tensor of shape \(shape), strides \(strides) and offset \(offset)"
-    guard shape.count == strides.count, shape.count <= 16, offset >= 0 else {
-      throw .malformed(path: path, reason: "it has \(what)")
+    guard let count = TensorEntry.count(of: shape) else {
+      throw .impossibleShape(path: path, tensor: "storage \(storage.key)", shape: shape)
     }
-    var (last, count) = (offset, 1)
-    for (length, stride) in zip(shape, strides) {
-      guard length >= 0, length <= 1 << 40, stride >= 0, stride <= 1 << 40 else {
-        throw .malformed(path: path, reason: "it has \(what)")
-      }
-      let (product, overflow) = count.multipliedReportingOverflow(by: length)
-      let (reach, overflowed) = max(length - 1, 0).multipliedReportingOverflow(by: stride)
-      let (sum, overran) = last.addingReportingOverflow(reach)
-      guard !overflow, !overflowed, !overran else { throw .malformed(path: path, reason: "it has \(what)") }
-      (count, last) = (product, sum)
-    }
+    let impossible = CheckpointError.impossibleView(
+      path: path, shape: shape, strides: strides, offset: offset, storage: storage.count)
     // Zero strides would let a small storage stand for a huge tensor.
-    guard count == 0 || last < storage.count, count <= max(storage.count, 1) else {
-      throw .malformed(path: path, reason: "\(what) does not fit its storage of \(storage.count) numbers")
+    guard shape.count == strides.count, offset >= 0, count <= storage.count else { throw impossible }
+    var last = offset
+    for (length, stride) in zip(shape, strides) {
+      let (reach, overflow) = max(length - 1, 0).multipliedReportingOverflow(by: stride)
+      let (sum, overran) = last.addingReportingOverflow(reach)
+      guard stride >= 0, !overflow, !overran else { throw impossible }
+      last = sum
     }
+    guard count == 0 || last < storage.count else { throw impossible }
     return TorchTensor(storage: storage, offset: offset, shape: shape, strides: strides)
   }
 
-  private static func integers(_ value: PickleValue) -> [Int]? {
-    guard case .tuple(let items) = value else { return nil }
+  /// The whole numbers of a tuple, or nil if it is none.
+  private static func lengths(_ value: PickleValue, _ path: String) throws(CheckpointError) -> [Int]? {
+    guard case .tuple(let list) = value else { return nil }
+    guard list.items.count <= TensorEntry.axisLimit else {
+      throw .tooMuch(path: path, what: "axes of a tensor", limit: TensorEntry.axisLimit)
+    }
     var result: [Int] = []
-    for item in items {
+    for item in list.items {
       guard case .int(let number) = item else { return nil }
       result.append(number)
     }

@@ -1,36 +1,49 @@
 /// A reader for the pickles that torch writes. It knows the few classes and functions that tensors need, refuses every other
 /// by name, and runs nothing.
 ///
-/// Each opcode takes at least one byte, and makes at most one value, so memory is bounded by the pickle's length; that, the
-/// depth of what it builds and the size of numbers are limited besides. Source: CPython's `pickletools`.
+/// Each opcode makes at most one value and none is copied whole, so memory is bounded by the number of opcodes and the
+/// pickle's length; both are limited. Source: CPython's `pickletools`.
 struct Unpickler {
   private let reader: ByteReader
+  private let arena = PickleArena()
   private var position: Int
   private let end: Int
+  private let fence: Int
+  private var opcodes = 0
   private var stack: [PickleValue] = []
   private var marks: [Int] = []
   private var memo: [Int: PickleValue] = [:]
 
-  /// The longest pickle that is read: a checkpoint's has some hundred bytes a tensor.
-  static let lengthLimit = 1 << 26
+  /// The longest pickle that is read, and the most opcodes: a checkpoint has some hundred bytes and forty opcodes a tensor.
+  static let lengthLimit = 1 << 24
+  static let opcodeLimit = 1 << 20
 
-  init(_ file: MappedFile, range: Range<Int>) throws(CheckpointError) {
-    guard range.count <= Self.lengthLimit else {
-      throw .tooMuch(path: file.path, what: "bytes in its pickle", limit: Self.lengthLimit)
-    }
+  init(_ file: MappedFile, range: Range<Int>) {
     reader = ByteReader(bytes: file.bytes, path: file.path)
     position = range.lowerBound
     end = range.upperBound
+    fence = min(end, position + Self.lengthLimit)
   }
 
-  /// Where the pickle ended, for files that hold several.
+  /// Where the last pickle ended, for files that hold several.
   var consumed: Int { position }
 
-  /// Reads up to STOP.
-  mutating func load() throws(CheckpointError) -> PickleValue {
+  /// Reads one pickle, up to STOP. Several in a row share the limits.
+  mutating func load() throws(CheckpointError) -> Pickle {
+    (stack, marks, memo) = ([], [], [:])
+    let root = try run()
+    (stack, marks, memo) = ([], [], [:])
+    return Pickle(root: root, arena: arena)
+  }
+
+  private mutating func run() throws(CheckpointError) -> PickleValue {
     while true {
       let at = position
       let opcode = try byte()
+      opcodes += 1
+      guard opcodes <= Self.opcodeLimit else {
+        throw .tooMuch(path: reader.path, what: "opcodes in its pickle", limit: Self.opcodeLimit)
+      }
       switch opcode {
       case 0x80: _ = try byte()  // PROTO
       case 0x95: _ = try take(8)  // FRAME
@@ -51,22 +64,18 @@ struct Unpickler {
       case UInt8(ascii: "X"), UInt8(ascii: "T"): stack.append(.string(try text(Int(try uint32()))))
       case 0x8c, UInt8(ascii: "U"): stack.append(.string(try text(Int(try byte()))))
       case 0x8d: stack.append(.string(try text(try reader.int64(take(8)))))
-      case UInt8(ascii: "B"): stack.append(.bytes(try data(Int(try uint32()))))
-      case UInt8(ascii: "C"): stack.append(.bytes(try data(Int(try byte()))))
-      case UInt8(ascii: ")"): stack.append(.tuple([]))
-      case 0x85...0x87: stack.append(.tuple(try popLast(Int(opcode) - 0x84)))
-      case UInt8(ascii: "t"): stack.append(.tuple(try popMark()))
-      case UInt8(ascii: "]"): stack.append(.list(PickleList()))
-      case UInt8(ascii: "}"): stack.append(.dictionary(PickleDictionary()))
-      case UInt8(ascii: "l"):
-        let list = PickleList()
-        list.items = try popMark()
-        stack.append(.list(list))
+      case UInt8(ascii: "B"): stack.append(try bytes(Int(try uint32())))
+      case UInt8(ascii: "C"): stack.append(try bytes(Int(try byte())))
+      case UInt8(ascii: ")"): stack.append(.tuple(arena.list()))
+      case 0x85...0x87: stack.append(.tuple(arena.list(try popLast(Int(opcode) - 0x84))))
+      case UInt8(ascii: "t"): stack.append(.tuple(arena.list(try popMark())))
+      case UInt8(ascii: "]"), 0x8f: stack.append(.list(arena.list()))  // and EMPTY_SET
+      case UInt8(ascii: "}"): stack.append(.dictionary(arena.dictionary()))
+      case UInt8(ascii: "l"): stack.append(.list(arena.list(try popMark())))
       case UInt8(ascii: "d"):
-        let dictionary = PickleDictionary()
+        let dictionary = arena.dictionary()
         try Self.fill(dictionary, try popMark(), path: reader.path)
         stack.append(.dictionary(dictionary))
-      case 0x8f: stack.append(.list(PickleList()))  // EMPTY_SET
       case UInt8(ascii: "a"):
         let item = try pop()
         try append([item])
@@ -90,7 +99,7 @@ struct Unpickler {
         stack.append(try global(module: module, name: name))
       case UInt8(ascii: "R"), 0x81:  // REDUCE, NEWOBJ
         guard case .tuple(let arguments) = try pop() else { throw wrong(at) }
-        stack.append(try TorchGlobals.call(try pop(), arguments, path: reader.path))
+        stack.append(try TorchGlobals.call(try pop(), arguments.items, arena: arena, path: reader.path))
       case UInt8(ascii: "b"): _ = try pop()  // BUILD: attributes of an object; tensors need none
       case UInt8(ascii: "Q"): stack.append(.storage(try TorchGlobals.storage(pop(), path: reader.path)))
       default:
@@ -153,8 +162,9 @@ struct Unpickler {
   }
 
   private func global(module: String, name: String) throws(CheckpointError) -> PickleValue {
-    guard TorchGlobals.isKnown("\(module).\(name)") else {
-      throw .forbiddenGlobal(path: reader.path, name: "\(module).\(name)")
+    let known = 64
+    guard module.utf8.count <= known, name.utf8.count <= known, TorchGlobals.isKnown("\(module).\(name)") else {
+      throw .forbiddenGlobal(path: reader.path, name: "\(module.prefix(known)).\(name.prefix(known))")
     }
     return .global("\(module).\(name)")
   }
@@ -162,8 +172,12 @@ struct Unpickler {
   // MARK: bytes
 
   private mutating func take(_ count: Int) throws(CheckpointError) -> Int {
-    guard count >= 0, count <= end - position else {
-      throw .malformed(path: reader.path, reason: "its pickle ends in the middle of a value")
+    guard count >= 0, count <= fence - position else {
+      if fence < end { throw .tooMuch(path: reader.path, what: "bytes in its pickle", limit: Self.lengthLimit) }
+      if end < reader.bytes.count {
+        throw .malformed(path: reader.path, reason: "its pickle ends in the middle of a value")
+      }
+      throw .truncated(path: reader.path, expected: position &+ count, actual: end)
     }
     defer { position += count }
     return position
@@ -174,9 +188,11 @@ struct Unpickler {
   private mutating func text(_ count: Int) throws(CheckpointError) -> String {
     try reader.string(take(count), length: count)
   }
-  private mutating func data(_ count: Int) throws(CheckpointError) -> [UInt8] {
-    let start = try take(count)
-    return Array(reader.bytes[start..<start + count])
+
+  /// Bytes, which no tensor needs: they are passed over.
+  private mutating func bytes(_ count: Int) throws(CheckpointError) -> PickleValue {
+    _ = try take(count)
+    return .opaque
   }
 
   /// A big-endian double.
@@ -187,11 +203,11 @@ struct Unpickler {
 
   /// A little-endian two's complement integer of any length; what does not fit an `Int` is of no use to tensors.
   private mutating func long(_ count: Int) throws(CheckpointError) -> PickleValue {
-    let bytes = try data(count)
+    let start = try take(count)
     guard count <= 8 else { return .opaque }
     var value: UInt64 = 0
-    for (i, byte) in bytes.enumerated() { value |= UInt64(byte) << UInt64(8 * i) }
-    if count > 0, count < 8, bytes[count - 1] >= 0x80 { value |= ~UInt64(0) << UInt64(8 * count) }
+    for i in 0..<count { value |= UInt64(reader.bytes[start + i]) << UInt64(8 * i) }
+    if count > 0, count < 8, reader.bytes[start + count - 1] >= 0x80 { value |= ~UInt64(0) << UInt64(8 * count) }
     return .int(Int(Int64(bitPattern: value)))
   }
 

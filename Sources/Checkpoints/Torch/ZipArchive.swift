@@ -5,7 +5,9 @@ struct ZipArchive {
   /// Where each entry's bytes lie in the file.
   let entries: [String: Range<Int>]
 
-  private static let entryLimit = 1 << 18
+  private static let entryLimit = 1 << 16
+  /// In bytes.
+  private static let directoryLimit = 1 << 24
   private static let localHeader: UInt32 = 0x0403_4b50
   private static let centralHeader: UInt32 = 0x0201_4b50
   private static let endOfDirectory: UInt32 = 0x0605_4b50
@@ -25,9 +27,13 @@ struct ZipArchive {
     }
     var entries: [String: Range<Int>] = [:]
     var position = start
+    let limit = start + Self.directoryLimit
     for _ in 0..<count {
       guard try reader.uint32(position) == Self.centralHeader else {
         throw .malformed(path: path, reason: "its zip directory is damaged at byte \(position)")
+      }
+      guard position < limit else {
+        throw .tooMuch(path: path, what: "bytes in its zip directory", limit: Self.directoryLimit)
       }
       let method = try reader.uint16(position + 10)
       var packed = Int(try reader.uint32(position + 20))
@@ -41,9 +47,7 @@ struct ZipArchive {
       try Self.readZip64(
         reader, extra: position + 46 + nameLength, length: extraLength, size: &size, packed: &packed, local: &local)
       position += 46 + nameLength + extraLength + commentLength
-      guard method == 0, packed == size else {
-        throw .malformed(path: path, reason: "its entry '\(name)' is compressed; torch stores entries as they are")
-      }
+      guard method == 0, packed == size else { throw .compressed(path: path, entry: name) }
       guard try reader.uint32(local) == Self.localHeader else {
         throw .malformed(path: path, reason: "its entry '\(name)' has no local header at byte \(local)")
       }
@@ -52,10 +56,25 @@ struct ZipArchive {
         throw .truncated(path: path, expected: data &+ size, actual: file.bytes.count)
       }
       guard entries.updateValue(data..<data + size, forKey: name) == nil else {
-        throw .malformed(path: path, reason: "its archive has the entry '\(name)' twice")
+        throw .duplicateName(path: path, name: name)
       }
     }
+    try Self.checkLayout(entries, directory: start, path: path)
     self.entries = entries
+  }
+
+  /// Entries lie apart from each other and before the directory.
+  private static func checkLayout(
+    _ entries: [String: Range<Int>], directory: Int, path: String
+  ) throws(CheckpointError) {
+    var (end, last) = (0, "")
+    let order = entries.filter { !$0.value.isEmpty }
+      .sorted { ($0.value.lowerBound, $0.key) < ($1.value.lowerBound, $1.key) }
+    for (name, range) in order {
+      guard range.lowerBound >= end else { throw .overlapping(path: path, first: last, second: name) }
+      (end, last) = (range.upperBound, name)
+    }
+    guard end <= directory else { throw .overlapping(path: path, first: last, second: "the zip directory") }
   }
 
   /// Finds the central directory from the end of the file: the offset of its first header and their number.
@@ -68,7 +87,8 @@ struct ZipArchive {
       end -= 1
     }
     guard end >= max(0, size - 22 - 0xffff) else {
-      throw .malformed(path: reader.path, reason: "its zip directory is missing: the file is cut short")
+      // It ends every archive: the file is cut short.
+      throw .truncated(path: reader.path, expected: size + 22, actual: size)
     }
     var count = Int(try reader.uint16(end + 10))
     var start = Int(try reader.uint32(end + 16))
@@ -133,12 +153,12 @@ struct ByteReader {
     return UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
   }
 
-  /// A 64-bit length or offset; one past `Int.max` is refused.
+  /// A 64-bit length or offset; one past 2⁶⁰ points beyond the end of any file, and below it sums do not overflow.
   func int64(_ offset: Int) throws(CheckpointError) -> Int {
     try check(offset, 8)
     let value = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     guard let result = Int(exactly: value), result <= 1 << 60 else {
-      throw .malformed(path: path, reason: "it has the length or offset \(value)")
+      throw .truncated(path: path, expected: Int(clamping: value), actual: bytes.count)
     }
     return result
   }
