@@ -1,3 +1,4 @@
+import Foundation
 import ZeroMQ
 
 /// What can keep a daemon from starting, or a client from getting an answer.
@@ -7,6 +8,8 @@ public enum DaemonError: Error, Equatable, Sendable {
   case runtimeFolder(path: String, reason: String)
   /// What came back is no reply.
   case badReply(endpoint: String, reason: String)
+  /// The system refuses what the daemon needs.
+  case system(call: String, errno: Int32)
 }
 
 extension DaemonError: CustomStringConvertible {
@@ -15,6 +18,7 @@ extension DaemonError: CustomStringConvertible {
     case .socket(let error): error.description
     case .runtimeFolder(let path, let reason): "cannot use \(path) for sockets: \(reason)"
     case .badReply(let endpoint, let reason): "\(endpoint) sent no reply of a pandion daemon: \(reason)"
+    case .system(let call, let number): "\(call) failed: \(String(cString: strerror(number)))"
     }
   }
 }

@@ -71,15 +71,14 @@ public final class Server: Sendable {
   }
 
   /// Serves until SIGTERM or SIGINT, then finishes what was accepted.
-  public func runUntilSignalled() throws(DaemonError) {
-    let sources = [SIGTERM, SIGINT].map { number in
-      signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler { [self] in drain() }
-      source.resume()
-      return source
-    }
-    defer { for source in sources { source.cancel() } }
+  ///
+  /// - Parameter ready: called when requests are answered, and a signal would end the daemon properly.
+  public func runUntilSignalled(ready: () -> Void) throws(DaemonError) {
+    let signals = try TerminationSignals()
+    defer { signals.restore() }
+    try start()
+    signals.handle { [self] in drain() }
+    ready()
     try wait()
   }
 }

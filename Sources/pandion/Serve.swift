@@ -34,11 +34,11 @@ struct Serve: ParsableCommand {
     let start = ContinuousClock.now
     let pipeline = try models.pipeline()
     let server = try Server(configuration, pipeline) { Standard.error($0) }
-    try server.start()
-    let seconds = String(format: "%.2f", start.duration(to: .now).seconds)
-    Standard.error(
-      "pandion \(Version.current) is ready after \(seconds) s at \(server.endpoints.joined(separator: ", "))")
-    try server.runUntilSignalled()
+    try server.runUntilSignalled {
+      let seconds = String(format: "%.2f", start.duration(to: .now).seconds)
+      Standard.error(
+        "pandion \(Version.current) is ready after \(seconds) s at \(server.endpoints.joined(separator: ", "))")
+    }
     Standard.error("pandion has finished what it accepted")
   }
 }

@@ -184,6 +184,19 @@ import ZeroMQ
     try rig.stop()
   }
 
+  @Test func noSignalIsLostHoweverSoonItComes() throws {
+    for _ in 0..<50 {
+      let signals = try TerminationSignals()
+      kill(getpid(), SIGTERM)
+      let came = DispatchSemaphore(value: 0)
+      signals.handle { came.signal() }
+      #expect(came.wait(timeout: .now() + 10) == .success)
+      kill(getpid(), SIGINT)
+      #expect(came.wait(timeout: .now() + 10) == .success)
+      signals.restore()
+    }
+  }
+
   @Test func drainingFinishesWhatWasAccepted() throws {
     let gate = DispatchSemaphore(value: 0)
     let rig = try Rig(gate: gate)

@@ -96,7 +96,8 @@ def nano_model(official, folder):
 
 
 def iou(a, b):
-    return (a & b).sum() / max(1, (a | b).sum())
+    union = (a | b).sum()
+    return (a & b).sum() / union if union else 1.0
 
 
 def compare_trace(predictor, picture, image, pandion, given, out):
@@ -120,7 +121,10 @@ def compare_trace(predictor, picture, image, pandion, given, out):
 def compare_auto(official, sam, picture, image, pandion, given, layers):
     """-> the lowest IoU of masks at the same place of both lists, 0 if their lengths differ."""
     options = {**AUTO, "crop_n_layers": layers}
-    wanted = official.SamAutomaticMaskGenerator(sam, **options).generate(image)
+    try:
+        wanted = official.SamAutomaticMaskGenerator(sam, **options).generate(image)
+    except IndexError:  # the official code fails where crops leave nothing at all
+        wanted = []
     flags = [f for k, v in options.items() for f in ("--" + k.replace("_", "-"), str(v))]
     reply = subprocess.run([pandion, "auto", picture, *flags, *given, "--json"], check=True, capture_output=True)
     found = json.loads(reply.stdout)
