@@ -1,41 +1,17 @@
 /// SHA-1 (FIPS 180-4), only because it names git's objects.
 struct SHA1: Sendable {
   private var state: [UInt32] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0]
-  /// What does not fill a block yet.
-  private var pending: [UInt8] = []
-  private var count: UInt64 = 0
+  private var blocks = HashBlocks()
 
   /// Takes more bytes.
   mutating func update(_ bytes: UnsafeRawBufferPointer) {
-    count += UInt64(bytes.count)
-    var start = 0
-    if !pending.isEmpty {
-      start = min(64 - pending.count, bytes.count)
-      pending += bytes[..<start]
-      guard pending.count == 64 else { return }
-      pending.withUnsafeBytes { Self.compress(&state, $0) }
-      pending.removeAll(keepingCapacity: true)
-    }
-    let whole = (bytes.count - start) / 64 * 64
-    if whole > 0 {
-      Self.compress(&state, UnsafeRawBufferPointer(rebasing: bytes[start..<start + whole]))
-    }
-    pending += bytes[(start + whole)...]
+    blocks.update(bytes) { Self.compress(&state, $0) }
   }
 
   /// The digest of what was taken, 40 digits.
   consuming func hexadecimal() -> String {
-    let bits = count * 8
-    pending.append(0x80)
-    pending += repeatElement(0, count: (120 - pending.count % 64) % 64)
-    for shift in stride(from: 56, through: 0, by: -8) {
-      pending.append(UInt8(truncatingIfNeeded: bits >> UInt64(shift)))
-    }
-    pending.withUnsafeBytes { Self.compress(&state, $0) }
-    return state.map { word in
-      let digits = String(word, radix: 16)
-      return String(repeating: "0", count: 8 - digits.count) + digits
-    }.joined()
+    blocks.finish { Self.compress(&state, $0) }
+    return HashBlocks.hexadecimal(state)
   }
 
   /// Takes whole blocks of 64 bytes.

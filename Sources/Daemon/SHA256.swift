@@ -3,9 +3,7 @@ public struct SHA256: Sendable {
   private var state: [UInt32] = [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
   ]
-  /// What does not fill a block yet.
-  private var pending: [UInt8] = []
-  private var count: UInt64 = 0
+  private var blocks = HashBlocks()
 
   public init() {}
 
@@ -21,37 +19,13 @@ public struct SHA256: Sendable {
 
   /// Takes more bytes.
   public mutating func update(_ bytes: UnsafeRawBufferPointer) {
-    count += UInt64(bytes.count)
-    var start = 0
-    if !pending.isEmpty {
-      start = min(64 - pending.count, bytes.count)
-      pending += bytes[..<start]
-      guard pending.count == 64 else { return }
-      pending.withUnsafeBytes { Self.compress(&state, $0) }
-      pending.removeAll(keepingCapacity: true)
-    }
-    let whole = (bytes.count - start) / 64 * 64
-    if whole > 0 {
-      Self.compress(&state, UnsafeRawBufferPointer(rebasing: bytes[start..<start + whole]))
-    }
-    pending += bytes[(start + whole)...]
+    blocks.update(bytes) { Self.compress(&state, $0) }
   }
 
   /// The digest of what was taken, 64 digits.
   public consuming func hexadecimal() -> String {
-    let bits = count * 8
-    pending.append(0x80)
-    pending += repeatElement(0, count: (120 - pending.count % 64) % 64)
-    for shift in stride(from: 56, through: 0, by: -8) {
-      pending.append(UInt8(truncatingIfNeeded: bits >> UInt64(shift)))
-    }
-    pending.withUnsafeBytes { Self.compress(&state, $0) }
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    for word in state {
-      for shift in stride(from: 28, through: 0, by: -4) { text.append(digits[Int(word >> UInt32(shift) & 15)]) }
-    }
-    return String(decoding: text, as: UTF8.self)
+    blocks.finish { Self.compress(&state, $0) }
+    return HashBlocks.hexadecimal(state)
   }
 
   /// Takes whole blocks of 64 bytes.
