@@ -47,10 +47,10 @@ public final class Osprey: Sendable {
         root["model"]["mm_projector"], inputs: widths[2], outputs: config.hiddenSize, type: config.projectorType)
     }
     let language = try reading { () throws(CheckpointError) in try Llama(root, config) }
-    guard pieces.vocabularySize <= language.embeddings.shape[0] else {
+    guard pieces.vocabularySize <= language.embeddings.rows else {
       throw .tokenizer(
         path: tokenizer,
-        reason: "it has \(pieces.vocabularySize) pieces, the model embeds \(language.embeddings.shape[0])")
+        reason: "it has \(pieces.vocabularySize) pieces, the model embeds \(language.embeddings.rows)")
     }
     if config.projectorType == "identity", widths[2] != config.hiddenSize {
       throw .configuration(path: configuration, reason: "an identity projector from \(widths[2]) channels")
