@@ -15,6 +15,8 @@ public final class Osprey: Sendable {
   let projector: Projector
   let extractor: MaskExtractor
   let llama: Llama
+  /// How the words of a user's vocabulary are weighed against each other.
+  public let calibration: VocabularyCalibration
 
   /// A model from its parts.
   ///
@@ -23,9 +25,10 @@ public final class Osprey: Sendable {
   ///   - tokenizer: path of `tokenizer.model`.
   ///   - weights: projector, mask extractor and language model.
   ///   - visionTower: the ConvNeXt trunk, in open_clip's names; if nil, `weights` has it.
+  ///   - calibration: fitted to the model, if it was.
   public init(
     configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)? = nil,
-    preprocessor: ImagePreprocessor = ImagePreprocessor()
+    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init()
   ) throws(OspreyError) {
     let config = try LlamaConfiguration(path: configuration)
     let pieces = try SentencePieceTokenizer(path: tokenizer)
@@ -59,6 +62,7 @@ public final class Osprey: Sendable {
     self.tokenizer = pieces
     self.configuration = config
     self.preprocessor = preprocessor
+    self.calibration = calibration
   }
 
   /// A model from a Hugging Face folder: `config.json`, `tokenizer.model` and the weights in one file or in shards.

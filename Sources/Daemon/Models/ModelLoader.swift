@@ -46,7 +46,8 @@ public struct ModelLoader: Sendable {
       tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
       weights: openCheckpoint(model.existing(part.file)),
       visionTower: tower.map { path throws(CheckpointError) in try openCheckpoint(path) },
-      preprocessor: ImagePreprocessor(size: part.imageSize ?? 512))
+      preprocessor: ImagePreprocessor(size: part.imageSize ?? 512),
+      calibration: part.vocabularyCalibration ?? VocabularyCalibration())
   }
 
   /// Whether a specification is a path rather than a name: it has a slash or there is such a file.
