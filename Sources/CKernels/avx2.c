@@ -4,6 +4,8 @@
 #define CK_NAME(name) name##_avx2
 #define CK_SET ck_avx2
 #define CK_LABEL "avx2"
+#define CK_LANES 8
+#define CK_DOT_ROWS 2
 #include "loops.h"
 #pragma clang attribute pop
 #else

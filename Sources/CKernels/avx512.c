@@ -4,6 +4,8 @@
 #define CK_NAME(name) name##_avx512
 #define CK_SET ck_avx512
 #define CK_LABEL "avx512"
+#define CK_LANES 16
+#define CK_DOT_ROWS 4
 #include "loops.h"
 #pragma clang attribute pop
 #else

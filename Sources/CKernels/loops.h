@@ -1,5 +1,5 @@
-// The loops themselves. Included once by each instruction set's file, with CK_NAME(x) giving the suffix and CK_SET the
-// table's name. The sums may be reassociated (that is what makes them wide), so sets agree to rounding, not bit for bit.
+// The loops themselves. Included once by each instruction set's file, with CK_NAME(x) giving the suffix, CK_SET the
+// table's name, CK_LANES the floats in a register and CK_DOT_ROWS how many rows of four sums the registers hold. The sums may be reassociated (that is what makes them wide), so sets agree to rounding, not bit for bit.
 #include <math.h>
 #include <string.h>
 
@@ -151,6 +151,9 @@ static void CK_NAME(depthwise_row)(const float *restrict x, size_t height, size_
   }
 }
 
+#include "blocks.h"
+#include "dot.h"
+
 const ck_kernels CK_SET = {
     .name = CK_LABEL,
     .softmax_rows = CK_NAME(softmax_rows),
@@ -164,4 +167,11 @@ const ck_kernels CK_SET = {
     .scale_shift_rows = CK_NAME(scale_shift_rows),
     .scale = CK_NAME(scale),
     .depthwise_row = CK_NAME(depthwise_row),
+    .dequantize_f16 = CK_NAME(dequantize_f16),
+    .dequantize_bf16 = CK_NAME(dequantize_bf16),
+    .dequantize_q8_0 = CK_NAME(dequantize_q8_0),
+    .dequantize_q4_0 = CK_NAME(dequantize_q4_0),
+    .dequantize_q4_k = CK_NAME(dequantize_q4_k),
+    .dequantize_q6_k = CK_NAME(dequantize_q6_k),
+    .dot_rows = CK_NAME(dot_rows),
 };

@@ -2,4 +2,6 @@
 #define CK_NAME(name) name##_scalar
 #define CK_SET ck_scalar
 #define CK_LABEL "scalar"
+#define CK_LANES 4
+#define CK_DOT_ROWS 2
 #include "loops.h"

@@ -18,26 +18,20 @@ public enum ElementType: String, Sendable, CaseIterable {
   case q4_K = "Q4_K"
   case q6_K = "Q6_K"
 
+  /// The same as weights are computed with, or nil.
+  public var weightFormat: WeightFormat? { WeightFormat(rawValue: rawValue) }
+
   /// How many numbers a block has; 1 where each stands alone.
-  public var blockLength: Int {
-    switch self {
-    case .q8_0, .q4_0: 32
-    case .q4_K, .q6_K: 256
-    default: 1
-    }
-  }
+  public var blockLength: Int { weightFormat?.blockLength ?? 1 }
 
   /// Of a number, or of a block of them, in bytes.
   public var size: Int {
     switch self {
     case .float64, .int64: 8
-    case .float32, .int32: 4
-    case .float16, .bfloat16, .int16: 2
+    case .int32: 4
+    case .int16: 2
     case .int8, .uint8, .bool: 1
-    case .q8_0: 34
-    case .q4_0: 18
-    case .q4_K: 144
-    case .q6_K: 210
+    case .float32, .float16, .bfloat16, .q8_0, .q4_0, .q4_K, .q6_K: weightFormat?.blockBytes ?? 0
     }
   }
 

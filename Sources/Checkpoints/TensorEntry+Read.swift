@@ -27,7 +27,7 @@ func makeMatrix(
   guard fits(entry.shape, expected) else {
     throw .shapeMismatch(key: key, expected: expected, actual: entry.shape)
   }
-  guard entry.count > 0, entry.strides == nil, entry.weightFormat != nil, let base = file.bytes.baseAddress else {
+  guard entry.count > 0, entry.strides == nil, entry.type.weightFormat != nil, let base = file.bytes.baseAddress else {
     return WeightMatrix(makeTensor(entry, in: file))
   }
   return view(entry, rows: entry.shape[0], first: base + entry.offset, owner: file)
@@ -35,16 +35,13 @@ func makeMatrix(
 
 /// - Parameter entry: dense, of a type that has a `weightFormat`.
 private func view(_ entry: TensorEntry, rows: Int, first: UnsafeRawPointer, owner: MappedFile) -> WeightMatrix {
-  guard let format = entry.weightFormat else { preconditionFailure("\(entry.type) is no format of weights") }
+  guard let format = entry.type.weightFormat else { preconditionFailure("\(entry.type) is no format of weights") }
   return WeightMatrix(rows: rows, columns: entry.columns, format: format, borrowing: first, owner: owner)
 }
 
 extension TensorEntry {
   /// The length of the last axis.
   fileprivate var columns: Int { shape.last ?? 1 }
-
-  /// The same type as weights are computed with, or nil.
-  fileprivate var weightFormat: WeightFormat? { WeightFormat(rawValue: type.rawValue) }
 }
 
 /// A tensor whose numbers do not lie in order, such as a transposed parameter: gathered line by line of the last axis.

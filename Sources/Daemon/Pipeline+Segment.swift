@@ -176,13 +176,7 @@ extension Pipeline {
         )
       }
       do throws(MaskError) {
-        let mask =
-          switch given.counts {
-          case .compressed(let text):
-            try RunLengthEncoding(height: given.height, width: given.width, compressed: text)
-          case .raw(let counts): try RunLengthEncoding(height: given.height, width: given.width, counts: counts)
-          }
-        var region = Region(FoundMask(mask: mask))
+        var region = Region(FoundMask(mask: try given.runs()))
         region.kept = given.kept
         regions.append(region)
       } catch {

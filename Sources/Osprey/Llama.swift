@@ -7,19 +7,19 @@ import Tensors
 /// One decoder layer.
 struct LlamaLayer: Sendable {
   let inputNorm: Tensor
-  let query: Linear
-  let key: Linear
-  let value: Linear
-  let output: Linear
+  let query: StoredLinear
+  let key: StoredLinear
+  let value: StoredLinear
+  let output: StoredLinear
   let attentionNorm: Tensor
-  let gate: Linear
-  let up: Linear
-  let down: Linear
+  let gate: StoredLinear
+  let up: StoredLinear
+  let down: StoredLinear
 
   /// - Parameter scope: `model.layers.i`
   init(_ scope: WeightScope, _ c: LlamaConfiguration) throws(CheckpointError) {
-    func linear(_ scope: WeightScope, _ inputs: Int, _ outputs: Int) throws(CheckpointError) -> Linear {
-      try Linear(scope, inputs: inputs, outputs: outputs, bias: scope.has("bias"))
+    func linear(_ scope: WeightScope, _ inputs: Int, _ outputs: Int) throws(CheckpointError) -> StoredLinear {
+      try StoredLinear(scope, inputs: inputs, outputs: outputs)
     }
     let attention = scope["self_attn"]
     inputNorm = try scope.tensor("input_layernorm.weight", [c.hiddenSize])
@@ -38,11 +38,11 @@ struct LlamaLayer: Sendable {
 public struct Llama: Sendable {
   public let configuration: LlamaConfiguration
   /// `[V, D]`
-  let embeddings: Tensor
+  let embeddings: WeightMatrix
   let layers: [LlamaLayer]
   let norm: Tensor
   /// `[V, D]`
-  let head: Tensor
+  let head: WeightMatrix
   let rotary: RotaryEmbedding
 
   /// - Parameter scope: the root, where `model.layers…` and `lm_head` lie.
@@ -50,34 +50,23 @@ public struct Llama: Sendable {
     self.configuration = configuration
     let model = scope["model"]
     // Some checkpoints carry rows for `<mask>` and `<pos>` beyond `vocab_size`; nothing reads them.
-    embeddings = try model.tensor("embed_tokens.weight", [-1, configuration.hiddenSize])
-    guard embeddings.shape[0] >= configuration.vocabularySize else {
+    embeddings = try model.matrix("embed_tokens.weight", [-1, configuration.hiddenSize])
+    guard embeddings.rows >= configuration.vocabularySize else {
       throw .shapeMismatch(
         key: model.prefix + "embed_tokens.weight", expected: [configuration.vocabularySize, configuration.hiddenSize],
-        actual: embeddings.shape)
+        actual: [embeddings.rows, embeddings.columns])
     }
     var layers: [LlamaLayer] = []
     for i in 0..<configuration.layers { layers.append(try LlamaLayer(model["layers"][i], configuration)) }
     self.layers = layers
     norm = try model.tensor("norm.weight", [configuration.hiddenSize])
     let isTied = configuration.tiesWordEmbeddings || !scope.has("lm_head.weight")
-    head = isTied ? embeddings : try scope.tensor("lm_head.weight", [-1, configuration.hiddenSize])
+    head = isTied ? embeddings : try scope.matrix("lm_head.weight", [-1, configuration.hiddenSize])
     rotary = RotaryEmbedding(configuration)
   }
 
   /// The vectors of token ids. `[n]` → `[n, D]`.
-  func embed(_ ids: [Int]) -> Tensor {
-    let width = configuration.hiddenSize
-    return embeddings.withUnsafe { table in
-      Tensor([ids.count, width]) { out in
-        guard let table = table.baseAddress, let out = out.baseAddress else { return }
-        for (row, id) in ids.enumerated() {
-          precondition(id >= 0 && id < embeddings.shape[0], "token \(id) has no embedding")
-          (out + row * width).update(from: table + id * width, count: width)
-        }
-      }
-    }
-  }
+  func embed(_ ids: [Int]) -> Tensor { embeddings.dequantized(rows: ids) }
 
   /// `[n, D]` → `[n, V]`.
   func logits(_ hidden: Tensor) -> Tensor {

@@ -13,6 +13,14 @@ extension GivenMask {
     for (index, value) in list.enumerated() { masks.append(try reader.givenMask(value, path: "masks[\(index)]")) }
     return masks
   }
+
+  /// The mask itself.
+  public func runs() throws(MaskError) -> RunLengthEncoding {
+    switch counts {
+    case .compressed(let text): try RunLengthEncoding(height: height, width: width, compressed: text)
+    case .raw(let counts): try RunLengthEncoding(height: height, width: width, counts: counts)
+    }
+  }
 }
 
 extension AutomaticParameters {

@@ -281,8 +281,8 @@ def runs(mask):
     return lengths if flat[0] == 0 else [0] + lengths
 
 
-def one(variant, case, predictor, model, demo, pixels, question, masks, tensors, size, first):
-    """Runs the demo's `osprey_predict`, recording on the way."""
+def ask(predictor, model, demo, pixels, question, masks):
+    """Runs the demo's `osprey_predict` -> what passed on its way, by name, the prompt's ids, the ids generated, the answer."""
     kept = {}
     styles = {"short": "short description", "detailed": "detailed description"}
     begin = "<image>\n\nThis provides an overview of the picture.\n"
@@ -318,10 +318,18 @@ def one(variant, case, predictor, model, demo, pixels, question, masks, tensors,
             hook.remove()
         ids_in = predictor.input_ids_short if question == "short" else predictor.input_ids_detailed
         predictor.input_ids_detailed = saved
+    return kept, ids_in, kept["ids"][0, ids_in.shape[1]:].tolist(), answer
 
-    generated = kept["ids"][0, ids_in.shape[1]:].tolist()
+
+def margin(logits):
+    """The least distance of a chosen token's logit from the next: what an error must stay below."""
+    return min((lambda t: (t[0] - t[1]).item())(step.topk(2).values) for step in logits)
+
+
+def one(variant, case, predictor, model, demo, pixels, question, masks, tensors, size, first):
+    """One question's goldens."""
+    kept, ids_in, generated, answer = ask(predictor, model, demo, pixels, question, masks)
     logs = [torch.log_softmax(logits.double(), -1)[i].item() for logits, i in zip(kept["logits"], generated)]
-    margin = min((lambda t: (t[0] - t[1]).item())(logits.topk(2).values) for logits in kept["logits"])
     picks = {"mask_tokens": kept["mask_tokens"], "position_tokens": kept["position_tokens"], "first_logits": kept["logits"][0],
              "prompt_embeddings": kept["prompt_embeddings"][0]}
     if first:
@@ -332,7 +340,7 @@ def one(variant, case, predictor, model, demo, pixels, question, masks, tensors,
         name = f"{case}.{key}"
         tensors[name] = tensor.detach().float().flatten()[::step].clone()
     raw = predictor.tokenizer.decode([i for i in generated], skip_special_tokens=True)
-    print(variant, case, len(generated), "tokens, least margin %.4f" % margin, repr(raw[:60]))
+    print(variant, case, len(generated), "tokens, least margin %.4f" % margin(kept["logits"]), repr(raw[:60]))
     ended = generated and generated[-1] == 2
     return {"question": question, "runs": [runs(m) for m in masks], "prompt_ids": ids_in[0].tolist(),
             "generated": generated[:-1] if ended else generated, "mean_log_probability": sum(logs) / len(logs),

@@ -38,6 +38,16 @@ typedef struct ck_kernels {
   void (*depthwise_row)(const float *x, size_t height, size_t width, size_t channels, const float *weight,
                         const float *bias, size_t k, size_t stride, ptrdiff_t padding, size_t out_y, float *y,
                         size_t out_width);
+  /// y[n] = the stored numbers, in float32; `blocks` at any alignment, n a multiple of the block's length (1, 1, 32, 32,
+  /// 256, 256). The formats are ggml's.
+  void (*dequantize_f16)(const void *blocks, float *y, size_t n);
+  void (*dequantize_bf16)(const void *blocks, float *y, size_t n);
+  void (*dequantize_q8_0)(const void *blocks, float *y, size_t n);
+  void (*dequantize_q4_0)(const void *blocks, float *y, size_t n);
+  void (*dequantize_q4_k)(const void *blocks, float *y, size_t n);
+  void (*dequantize_q6_k)(const void *blocks, float *y, size_t n);
+  /// y[r * y_stride] = w[n] · x[r, n] for each of `rows` rows; the same bits for a row however many there are.
+  void (*dot_rows)(const float *w, const float *x, size_t rows, size_t n, float *y, size_t y_stride);
 } ck_kernels;
 
 /// The kernels for this CPU; the same pointer for the life of the process.

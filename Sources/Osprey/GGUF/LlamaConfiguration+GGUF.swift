@@ -44,7 +44,8 @@ extension LlamaConfiguration {
     ropePairing = .neighbours
     projectorType = try read { () throws(CheckpointError) in try file.string("osprey.projector_type") }
     let ends = try read { () throws(CheckpointError) in try file.integers("osprey.end_ids") }
-    endIds = try ends ?? [integer("tokenizer.ggml.eos_token_id", in: 0...1 << 20) ?? 2]
+    let end = try integer("tokenizer.ggml.eos_token_id", in: 0...1 << 20) ?? 2
+    endIds = ends ?? [end]
     ropeScaling = try Self.ropeScaling(file, half: headSize / 2)
     try checkHeads(path: path)
     let turning = try integer("llama.rope.dimension_count", in: 1...1 << 12) ?? headSize
