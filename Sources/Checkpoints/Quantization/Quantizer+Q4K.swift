@@ -31,6 +31,11 @@ extension Quantizer {
     return rounded.replacing(with: 0, where: rounded .< 0).replacing(with: 15, where: rounded .> 15)
   }
 
+  /// With subnormal numbers a factor can be infinite; all levels are 0 then.
+  private static func finite(_ factor: Lanes) -> Lanes {
+    factor.replacing(with: 0, where: factor .== .infinity)
+  }
+
   /// The scale and the minimum of each sub-block with the least weighted error, of 21 steps tried. [make_qkx2_quants]
   ///
   /// - Parameters:
@@ -57,16 +62,18 @@ extension Quantizer {
     var inverse = Lanes(repeating: 15) / (high - low)
     var scale = Lanes(repeating: 1) / inverse
     var least = Lanes()
+    var factor = finite(inverse)
     for i in 0..<32 {
-      levels[i] = level(inverse * (x[i] - low))
+      levels[i] = level(factor * (x[i] - low))
       let difference = scale * levels[i] + low - x[i]
       least += weights[i] * (difference * difference)
     }
     for step in 0...20 {
       inverse = Lanes(repeating: -1 + 0.1 * Float(step) + 15) / (high - low)
+      factor = finite(inverse)
       var (sumL, sumL2, sumXL) = (Lanes(), Lanes(), Lanes())
       for i in 0..<32 {
-        let l = level(inverse * (x[i] - low))
+        let l = level(factor * (x[i] - low))
         trial[i] = l
         let weighted = weights[i] * l
         sumL += weighted
