@@ -68,7 +68,7 @@ public final class Osprey: Sendable {
   public convenience init(_ source: OspreySource) throws(OspreyError) {
     try self.init(
       configuration: source.configuration, tokenizer: source.tokenizer, weights: source.weights,
-      visionTower: source.visionTower, preprocessor: source.preprocessor)
+      visionTower: source.visionTower, preprocessor: source.preprocessor, calibration: source.calibration)
   }
 
   /// The trunk's work on a picture, without the language model's.

@@ -11,13 +11,15 @@ public struct OspreySource: Sendable {
   /// The ConvNeXt trunk, in open_clip's names; if nil, `weights` has it.
   public let visionTower: (any Checkpoint)?
   public let preprocessor: ImagePreprocessor
+  /// Fitted to the model, if it was.
+  public let calibration: VocabularyCalibration
 
   public init(
     configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)?,
-    preprocessor: ImagePreprocessor = ImagePreprocessor()
+    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init()
   ) {
     (self.configuration, self.tokenizer, self.weights) = (configuration, tokenizer, weights)
-    (self.visionTower, self.preprocessor) = (visionTower, preprocessor)
+    (self.visionTower, self.preprocessor, self.calibration) = (visionTower, preprocessor, calibration)
   }
 
   /// A Hugging Face folder: `config.json`, `tokenizer.model` and the weights in one file or in shards.

@@ -12,7 +12,7 @@ extension Osprey {
     let tower = try reading { () throws(CheckpointError) in try visionTower.map(openCheckpoint) }
     try self.init(
       config, SentencePieceTokenizer(model, path: path), PackedCheckpoint(file), tower, ImagePreprocessor(file),
-      paths: (path, path))
+      VocabularyCalibration(file), paths: (path, path))
   }
 }
 

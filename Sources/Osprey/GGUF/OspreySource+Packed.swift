@@ -48,7 +48,7 @@ extension OspreySource {
       ] + config.metadata(rows: rows)
       + pieces.model.metadata(
         rows: rows, beginningId: pieces.beginningId, endId: pieces.endId, unknownId: pieces.unknownId)
-      + preprocessor.metadata
+      + preprocessor.metadata + calibration.metadata
     language.tensors = try languageTensors(config, rows: rows, as: type)
 
     var companion = GGUFContent()
