@@ -27,9 +27,10 @@ enum Fixture {
     return Image(width: width, height: height, pixels: pixels)
   }
 
-  static func model(_ name: String, size: Int) throws -> Osprey {
+  /// - Parameter configuration: another one's `config.json` for the same weights.
+  static func model(_ name: String, size: Int, configuration: String? = nil) throws -> Osprey {
     try Osprey(
-      configuration: path(name + ".config.json"), tokenizer: path("tokenizer.model"),
+      configuration: path((configuration ?? name) + ".config.json"), tokenizer: path("tokenizer.model"),
       weights: openCheckpoint(path(name + ".safetensors")),
       visionTower: openCheckpoint(path(name + ".tower.safetensors")), preprocessor: ImagePreprocessor(size: size))
   }

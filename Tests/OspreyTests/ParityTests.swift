@@ -9,11 +9,15 @@ import Testing
 
 /// Against the official code at small sizes: `Tools/parity/osprey.py`.
 @Suite struct ParityTests {
-  @Test(arguments: [("plain_heads", "plain_heads"), ("grouped", "grouped"), ("full_size", "plain_heads")])
-  func everyTensorAndTokenAgrees(golden name: String, weights: String) throws {
+  @Test(arguments: [
+    ("plain_heads", "plain_heads", "plain_heads"), ("grouped", "grouped", "grouped"),
+    ("full_size", "plain_heads", "plain_heads"), ("linear", "plain_heads", "linear"),
+    ("llama3", "plain_heads", "llama3"),
+  ])
+  func everyTensorAndTokenAgrees(golden name: String, weights: String, configuration: String) throws {
     let golden = try Fixture.json(name + ".json", as: Golden.self)
     let tensors = try openCheckpoint(Fixture.path(name + ".golden.safetensors"))
-    let osprey = try Fixture.model(weights, size: golden.size)
+    let osprey = try Fixture.model(weights, size: golden.size, configuration: configuration)
     for entry in golden.cases {
       let image = Fixture.picture(width: entry.width, height: entry.height)
       let trace = try osprey.trace(image, masks: entry.masks, question: entry.asked, maxTokens: 24)

@@ -45,14 +45,17 @@ class Cells(nn.Module):
         super().__init__()
         self.out = nn.ModuleList(nn.Linear(d, 2 * CAPACITY["category"]) for d in dims)
 
-    def loss(self, levels, maps, log):  # levels (B, C, h, w), maps (B, H, W, 2) of category numbers
-        total = 0
+    def loss(self, levels, maps, table, log):  # levels (B, C, h, w), maps (B, H, W, 2) of category numbers
+        total, weight = 0, torch.ones(CAPACITY["category"])
+        if table is not None:
+            weight[table] = 0.05  # three cells in four: soon known
         for i, (level, head) in enumerate(zip(levels, self.out)):
             step = maps.shape[1] // level.shape[2]
             wanted = maps[:, step // 2::step, step // 2::step].flatten()
             logits = head(level.permute(0, 2, 3, 1)).float().view(-1, CAPACITY["category"])
-            total = total + F.cross_entropy(logits, wanted, ignore_index=-100)
-            log.setdefault(f"cell{i + 4}", []).append((logits.argmax(1) == wanted)[wanted >= 0].float().mean().item())
+            total = total + F.cross_entropy(logits, wanted, weight, ignore_index=-100)
+            told = (wanted >= 0) & (wanted != table)
+            log.setdefault(f"cell{i + 4}", []).append((logits.argmax(1) == wanted)[told].float().mean().item())
         return total
 
 
@@ -219,7 +222,7 @@ def main():
             if a.stage == 1:
                 loss = stage1_loss(model, heads, classes, parts, levels, side, log)
                 maps = torch.tensor([[[[classes.number("category", w) for w in cell] for cell in row] for row in q[4]] for q in parts])
-                loss = loss + 0.4 * cells.loss(levels[2:], maps, log)
+                loss = loss + 0.4 * cells.loss(levels[2:], maps, classes.tables.get("category", {}).get("table"), log)
             else:
                 loss = stage2_loss(model, tokenizer, prompts, parts, levels, 96 if run.fraction < 0.7 else 1024, side, log)
         run.update(loss)

@@ -213,22 +213,32 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--osprey", required=True, help="a checkout of the official repository")
     p.add_argument("--out", required=True, help="the fixtures' folder")
+    p.add_argument("--only", nargs="+", help="variants to make; all, and the tokenizers, unless given")
     a = p.parse_args()
     root, out = Path(a.osprey), Path(a.out)
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    train_tokenizer(out / "tokenizer.model")
-    train_plain_tokenizer(out / "plain.model")
-    tokenizer_golden(out, "tokenizer")
-    tokenizer_golden(out, "plain")
+    if not a.only:
+        train_tokenizer(out / "tokenizer.model")
+        train_plain_tokenizer(out / "plain.model")
+        tokenizer_golden(out, "tokenizer")
+        tokenizer_golden(out, "plain")
 
     variants = {
         "plain_heads": dict(heads=4, kv_heads=4, tied=False, size=128, seed=11, extra={}),
         "grouped": dict(heads=6, kv_heads=2, tied=True, size=128, seed=12, extra={"rope_theta": 50000.0}),
+        # The weights of plain_heads, positions stretched: both ways that LLaMA's successors have.
+        "linear": dict(heads=4, kv_heads=4, tied=False, size=128, seed=11, extra={
+            "rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
+        "llama3": dict(heads=4, kv_heads=4, tied=False, size=128, seed=11, extra={"rope_scaling": {
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 256}}),
         "full_size": dict(heads=4, kv_heads=4, tied=False, size=512, seed=11, extra={}),
     }
     for name, v in variants.items():
+        if a.only and name not in a.only:
+            continue
         with tempfile.TemporaryDirectory() as scratch:
             run(name, v, root, out, Path(scratch) / "model")
 
@@ -243,12 +253,14 @@ def run(name, v, root, out, folder):
     demo.AutoTokenizer = types.SimpleNamespace(from_pretrained=lambda path, **k: LlamaTokenizerFast.from_pretrained(path, **k))
     predictor.__init__(str(folder), device="cpu")
 
-    if name != "full_size":
+    stretched = "rope_scaling" in v["extra"]
+    if name != "full_size" and not stretched:
         state = {k: t.detach().clone().contiguous() for k, t in model.state_dict().items()}
         tower = {k.split("vision_tower.vision_tower.")[1]: t for k, t in state.items() if "vision_tower" in k}
         rest = {k: t for k, t in state.items() if "vision_tower" not in k and not (v["tied"] and k == "lm_head.weight")}
         save_file(tower, out / f"{name}.tower.safetensors")
         save_file(rest, out / f"{name}.safetensors")
+    if name != "full_size":
         keys = {k: t for k, t in config.to_dict().items() if k not in ("mm_vision_tower", "transformers_version", "_name_or_path")}
         (out / f"{name}.config.json").write_text(json.dumps(keys, indent=1, sort_keys=True) + "\n")
 
@@ -256,6 +268,8 @@ def run(name, v, root, out, folder):
     tensors = {}
     pictures = {"landscape": (200, 150), "portrait": (90, 171), "strip": (640, 40)} if name != "full_size" \
         else {"large": (900, 611)}
+    if stretched:
+        pictures = {"landscape": (200, 150)}
     for title, (width, height) in pictures.items():
         pixels = picture(width, height)
         blob = np.zeros((height, width), np.uint8)
