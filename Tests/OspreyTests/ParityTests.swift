@@ -38,7 +38,7 @@ import Testing
     let tokenizer = try SentencePieceTokenizer(path: Fixture.path("tokenizer.model"))
     for entry in golden.cases {
       var ids = PromptTemplate.prefix(tokenizer) + [-200]
-      for slot in PromptTemplate.suffix(try entry.asked.parts(masks: entry.runs.count), tokenizer) {
+      for slot in PromptTemplate.suffix(try entry.asked.turns(masks: entry.runs.count), tokenizer) {
         switch slot {
         case .token(let id): ids.append(id)
         case .region: ids += [tokenizer.maskId, tokenizer.positionId]

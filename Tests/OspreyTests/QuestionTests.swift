@@ -8,22 +8,22 @@ import Testing
 @Suite struct QuestionTests {
   @Test func regionsAreFoundInOrder() throws {
     #expect(
-      try Question("Is <mask><pos> near <mask><pos>?").parts(masks: 2) == [
+      try Question("Is <mask><pos> near <mask><pos>?").turns(masks: 2)[0].parts == [
         .text("Is "), .region(0), .text(" near "), .region(1), .text("?"),
       ])
     #expect(
-      try Question("<region2> or <region1> or <region2>").parts(masks: 2) == [
+      try Question("<region2> or <region1> or <region2>").turns(masks: 2)[0].parts == [
         .region(1), .text(" or "), .region(0), .text(" or "), .region(1),
       ])
-    #expect(try Question("What is this? <mask> </s> <image> <pos>").parts(masks: 0).count == 1)
+    #expect(try Question("What is this? <mask> </s> <image> <pos>").turns(masks: 0)[0].parts.count == 1)
   }
 
   @Test func wrongRegionsAreRefused() {
-    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question(.short).parts(masks: 2) }
-    #expect(throws: OspreyError.regionCount(inQuestion: 0, masks: 1)) { try Question("What?").parts(masks: 1) }
-    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question("<region1>").parts(masks: 2) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question(.short).turns(masks: 2) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 0, masks: 1)) { try Question("What?").turns(masks: 1) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question("<region1>").turns(masks: 2) }
     for text in ["<region0>", "<region3>", "<region999999999>", "<region1> <mask><pos>"] {
-      #expect(throws: OspreyError.self) { try Question(text).parts(masks: 2) }
+      #expect(throws: OspreyError.self) { try Question(text).turns(masks: 2) }
     }
   }
 
@@ -68,7 +68,7 @@ import Testing
 
     let prompt = try osprey.prompt(seen, .init(masks: [mask], question: Question(.category)))
     let prefix = (cache: seen.prefix, count: prompt.shared)
-    let generation = try osprey.llama.generate([prompt.embeddings], prefix: prefix, maxTokens: 6) { false }[0]
+    let generation = try osprey.generate(seen, [prompt], maxTokens: 6)[0]
     let weighed = try osprey.llama.logProbabilities(
       of: [generation.ids], after: prompt.embeddings, prefix: prefix, isCancelled: { false })[0]
     #expect(generation.ids.count == 6)
