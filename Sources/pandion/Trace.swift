@@ -5,7 +5,7 @@ import Imaging
 import Masks
 import Osprey
 import SegmentAnything
-import Wire
+import struct Wire.GivenMask
 
 /// `pandion trace`: every stage's tensors, for debugging and parity.
 struct Trace: ParsableCommand {
