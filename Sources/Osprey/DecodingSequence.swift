@@ -51,8 +51,10 @@ final class DecodingSequence: @unchecked Sendable {
   /// The token that it goes on with.
   var newest: Int? { isPrompting ? nil : generation.ids.last }
 
+  var rowsLeft: Int { prompt.shape[0] - rowsDone }
+
   /// The next rows of the prompt, at most `limit`.
-  func nextRows(limit: Int) -> Tensor { prompt.rows(rowsDone..<min(rowsDone + limit, prompt.shape[0])) }
+  func nextRows(limit: Int) -> Tensor { prompt.rows(rowsDone..<rowsDone + min(limit, rowsLeft)) }
 
   /// Gives its cache away for a step, so that there is one owner who writes to it in place.
   func lendCache() -> KeyValueCache {

@@ -38,7 +38,7 @@ struct DecodingStep {
     var (parts, shares, word) = ([Tensor](), [Llama.Share](), 0)
     for (sequence, rows) in zip(sequences, rows) {
       if let rows {
-        let endsPrompt = sequence.nextRows(limit: .max).shape[0] == rows.shape[0]
+        let endsPrompt = sequence.rowsLeft == rows.shape[0]
         parts.append(rows)
         shares.append(
           Llama.Share(

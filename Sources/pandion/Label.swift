@@ -37,6 +37,13 @@ struct Label: ParsableCommand {
   func validate() throws {
     let sources = [!prompts.isEmpty, auto, masks != nil].count { $0 }
     if sources != 1 { throw ValidationError("say where: either --point, --box or --mask-input, or --auto, or --masks") }
+    if let temperature, !(0...100).contains(temperature) { throw ValidationError("--temperature must lie in 0…100") }
+    if let topP, !(0...1).contains(topP) { throw ValidationError("--top-p must lie in 0…1") }
+    if let seed, seed < 0 { throw ValidationError("--seed must be at least 0") }
+    if topP != nil, temperature == nil { throw ValidationError("--top-p draws words, which takes a --temperature") }
+    if vocabulary != nil, temperature != nil || !questions.isEmpty {
+      throw ValidationError("--vocabulary stands alone: nothing is drawn from it, and no question asked")
+    }
     let namesRegions = questions.map { $0.contains("<region") }
     if namesRegions.contains(true), namesRegions.first == false {
       throw ValidationError("where a --question names <regionN>, the first one is to name them too")
