@@ -31,6 +31,7 @@ extension RequestReader {
         question: try Fields.text(pair[0], "\(name)[0]", limit: limits.textBytes),
         answer: try Fields.text(pair[1], "\(name)[1]", limit: limits.textBytes))
       guard !turn.question.allSatisfy(\.isWhitespace) else { throw .bad("\(name)[0] is empty; it is a question") }
+      guard !turn.answer.isEmpty else { throw .bad("\(name)[1] is empty; it is what was answered") }
       request.history.append(turn)
     }
   }

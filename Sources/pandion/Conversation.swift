@@ -47,7 +47,9 @@ struct Conversation {
 
   private mutating func remember(_ question: String, _ reply: Reply) {
     if isCommon {
-      histories[0].append(.init(question: question, answer: reply.header["answer"]?["text"]?.string ?? ""))
+      // What was not answered, for a mask that cannot be seen, is not part of the conversation.
+      guard let answer = reply.header["answer"]?["text"]?.string, !answer.isEmpty else { return }
+      histories[0].append(.init(question: question, answer: answer))
     } else {
       for index in objects.indices { note(index, question) }
     }
@@ -56,7 +58,8 @@ struct Conversation {
   /// As the model read the question, with the mask where it stood.
   private mutating func note(_ index: Int, _ question: String) {
     let asked = objects[index]["evidence"]?["question"]?.string ?? question
-    histories[index].append(.init(question: asked, answer: objects[index]["label"]?.string ?? ""))
+    guard let answer = objects[index]["label"]?.string, !answer.isEmpty else { return }
+    histories[index].append(.init(question: asked, answer: answer))
   }
 }
 

@@ -48,6 +48,32 @@ import Testing
     }
   }
 
+  /// Follow-up questions, by the official template and transformers' tokenizer: `Tools/parity/conversation.py`.
+  @Test func conversationsHaveTheOfficialTokens() throws {
+    struct Case: Decodable {
+      let turns: [[String?]]
+      let ids: [Int]
+    }
+    let tokenizer = try SentencePieceTokenizer(path: Fixture.path("tokenizer.model"))
+    let cases = try Fixture.json("conversations.json", as: [Case].self)
+    #expect(cases.count >= 4)
+    for entry in cases {
+      let history = entry.turns.dropLast().map { Question.Turn(question: $0[0] ?? "", answer: $0[1] ?? "") }
+      let question = Question(entry.turns[entry.turns.count - 1][0] ?? "", history: history)
+      let masks = entry.turns.reduce(0) {
+        $0 + ($1[0] ?? "").split(separator: "<mask><pos>", omittingEmptySubsequences: false).count - 1
+      }
+      var ids = PromptTemplate.prefix(tokenizer) + [-200]
+      for slot in PromptTemplate.suffix(try question.turns(masks: masks), tokenizer) {
+        switch slot {
+        case .token(let id): ids.append(id)
+        case .region: ids += [tokenizer.maskId, tokenizer.positionId]
+        }
+      }
+      #expect(ids == entry.ids, "\(entry.turns)")
+    }
+  }
+
   /// One batch through one cached prefix gives what the official code gives one by one without any cache.
   @Test func answersInABatchAgree() throws {
     let golden = try Fixture.json("plain_heads.json", as: Golden.self)

@@ -18,6 +18,22 @@ import Testing
     #expect(try Question("What is this? <mask> </s> <image> <pos>").turns(masks: 0)[0].parts.count == 1)
   }
 
+  /// Masks are counted through all questions; numbers may come again; answers are text.
+  @Test func earlierQuestionsNameRegionsToo() throws {
+    let paired = Question("And <mask><pos>?", history: [.init(question: "<mask><pos>?", answer: "<mask><pos>")])
+    #expect(
+      try paired.turns(masks: 2).map(\.parts) == [[.region(0), .text("?")], [.text("And "), .region(1), .text("?")]])
+    #expect(try paired.turns(masks: 2).map(\.answer) == ["<mask><pos>", nil])
+    let numbered = Question("<region2>, not <region1>", history: [.init(question: "<region1>", answer: "a")])
+    #expect(numbered.asRead == "<mask><pos>, not <mask><pos>")
+    #expect(try numbered.turns(masks: 2)[1].parts == [.region(1), .text(", not "), .region(0)])
+    #expect(Question.regionNumbers(in: "<region10> <region2> <region> <regionx>") == [10, 2])
+    #expect(Question.renumbered("<region10> <region2>") { $0 + 1 } == "<region11> <region3>")
+    #expect(throws: OspreyError.self) {
+      try Question("<region1>", history: [.init(question: "<mask><pos>", answer: "a")]).turns(masks: 1)
+    }
+  }
+
   @Test func wrongRegionsAreRefused() {
     #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question(.short).turns(masks: 2) }
     #expect(throws: OspreyError.regionCount(inQuestion: 0, masks: 1)) { try Question("What?").turns(masks: 1) }
