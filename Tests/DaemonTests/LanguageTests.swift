@@ -10,7 +10,7 @@ import Wire
 /// The embedded labeler behind the real sockets.
 @Suite(.serialized) struct LanguageTests {
   /// A daemon with nano's labeler and no segmenter.
-  private final class Rig {
+  private final class Rig: Sendable {
     let server: Server
     let picture: [UInt8]
     var endpoint: String { server.endpoints[0] }
