@@ -7,6 +7,19 @@ public enum CheckpointError: Error, Equatable, Sendable {
   case truncated(path: String, expected: Int, actual: Int)
   case malformed(path: String, reason: String)
   case unsupportedType(path: String, tensor: String, type: String)
+  /// A value of a file's metadata is not what its key needs.
+  case wrongValue(path: String, key: String, expected: String, found: String)
+  /// A tensor's bytes `begin..<end` are not all in the file, or in the part of it that is the tensor's.
+  case outside(path: String, tensor: String, begin: Int, end: Int, size: Int)
+  /// A tensor does not begin at a multiple of the file's alignment.
+  case misaligned(path: String, tensor: String, offset: Int, alignment: Int)
+  /// A row of numbers is no whole number of its type's blocks.
+  case brokenBlocks(path: String, tensor: String, type: String, columns: Int, block: Int)
+  /// A type cannot hold a number of a tensor that is to be written in it.
+  case unrepresentable(path: String, tensor: String, value: Float, type: String)
+  case cannotWrite(path: String, reason: String)
+  /// What was read back of a file that was just written is not what was meant.
+  case unverified(path: String, tensor: String)
   /// A tensor that was asked for by name is not there.
   case missing(key: String, path: String)
   /// A model needs the tensors `missing`, and no part of it reads those that are `unexpected`.
@@ -39,6 +52,19 @@ extension CheckpointError: CustomStringConvertible {
     case .malformed(let path, let reason): "\(path) is malformed: \(reason)"
     case .unsupportedType(let path, let tensor, let type):
       "\(path): tensor '\(tensor)' has the type '\(type)', which this program does not read"
+    case .wrongValue(let path, let key, let expected, let found):
+      "\(path): '\(key)' needs \(expected), it has \(found)"
+    case .outside(let path, let tensor, let begin, let end, let size):
+      "\(path): '\(tensor)' would lie in bytes \(begin)…\(end), there are \(size)"
+    case .misaligned(let path, let tensor, let offset, let alignment):
+      "\(path): tensor '\(tensor)' has the offset \(offset), which is no multiple of the alignment \(alignment)"
+    case .brokenBlocks(let path, let tensor, let type, let columns, let block):
+      "\(path): tensor '\(tensor)' of type \(type) has \(columns) numbers a row, which is no multiple of \(block)"
+    case .unrepresentable(let path, let tensor, let value, let type):
+      "\(path): tensor '\(tensor)' has the number \(value), which \(type) cannot hold"
+    case .cannotWrite(let path, let reason): "cannot write \(path): \(reason)"
+    case .unverified(let path, let tensor):
+      "\(path): '\(tensor)' reads back otherwise than it was written; the file was not kept"
     case .missing(let key, let path): "\(path) has no tensor '\(key)'"
     case .wrongTensors(let path, let missing, let unexpected):
       "\(path) does not hold this model's tensors: "

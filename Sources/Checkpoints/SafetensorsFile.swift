@@ -100,7 +100,7 @@ public struct SafetensorsFile: Checkpoint {
     guard let typeName, let shape, let offsets, offsets.count == 2 else {
       throw .malformed(path: path, reason: "tensor '\(name)' needs dtype, shape and two data_offsets")
     }
-    guard let type = ElementType(rawValue: typeName) else {
+    guard let type = ElementType(rawValue: typeName), type.blockLength == 1 else {
       throw .unsupportedType(path: path, tensor: name, type: typeName)
     }
     guard let count = TensorEntry.count(of: shape) else {
@@ -119,5 +119,10 @@ public struct SafetensorsFile: Checkpoint {
   public func tensor(_ key: String) throws(CheckpointError) -> Tensor {
     guard let entry = entries[key] else { throw .missing(key: key, path: path) }
     return makeTensor(entry, in: file)
+  }
+
+  public func matrix(_ key: String, shape expected: [Int]) throws(CheckpointError) -> WeightMatrix {
+    guard let entry = entries[key] else { throw .missing(key: key, path: path) }
+    return try makeMatrix(key, entry, shape: expected, in: file)
   }
 }

@@ -60,10 +60,16 @@ public struct ShardedCheckpoint: Checkpoint {
 
   public func shape(of key: String) -> [Int]? { home[key]?.shape(of: key) }
   public func type(of key: String) -> ElementType? { home[key]?.type(of: key) }
+  public func typeName(of key: String) -> String? { home[key]?.typeName(of: key) }
 
   public func tensor(_ key: String) throws(CheckpointError) -> Tensor {
     guard let shard = home[key] else { throw .missing(key: key, path: path) }
     return try shard.tensor(key)
+  }
+
+  public func matrix(_ key: String, shape: [Int]) throws(CheckpointError) -> WeightMatrix {
+    guard let shard = home[key] else { throw .missing(key: key, path: path) }
+    return try shard.matrix(key, shape: shape)
   }
 }
 

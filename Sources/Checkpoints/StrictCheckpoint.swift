@@ -28,6 +28,7 @@ public final class StrictCheckpoint: Checkpoint {
   public var keys: [String] { base.keys }
   public func shape(of key: String) -> [Int]? { base.shape(of: key) }
   public func type(of key: String) -> ElementType? { base.type(of: key) }
+  public func typeName(of key: String) -> String? { base.typeName(of: key) }
 
   public func tensor(_ key: String) throws(CheckpointError) -> Tensor {
     let tensor = try base.tensor(key)
@@ -36,10 +37,25 @@ public final class StrictCheckpoint: Checkpoint {
   }
 
   public func tensor(_ key: String, shape expected: [Int]) throws(CheckpointError) -> Tensor {
+    let found = try read(key) { () throws(CheckpointError) in try base.tensor(key, shape: expected) }
+    if let found { return found }
+    return Tensor(try standInShape(expected))
+  }
+
+  public func matrix(_ key: String, shape expected: [Int]) throws(CheckpointError) -> WeightMatrix {
+    let found = try read(key) { () throws(CheckpointError) in try base.matrix(key, shape: expected) }
+    if let found { return found }
+    return WeightMatrix(Tensor(try standInShape(expected)))
+  }
+
+  /// - Returns: nil where zeros are to stand in for it.
+  private func read<R>(_ key: String, _ body: () throws(CheckpointError) -> R)
+    throws(CheckpointError) -> R?
+  {
     do throws(CheckpointError) {
-      let tensor = try base.tensor(key, shape: expected)
+      let result = try body()
       ledger.withLock { _ = $0.read.insert(key) }
-      return tensor
+      return result
     } catch {
       switch error {
       case .missing: ledger.withLock { $0.missing.append(key) }
@@ -47,13 +63,14 @@ public final class StrictCheckpoint: Checkpoint {
       case .shapeMismatch where isIncomplete: ledger.withLock { _ = $0.read.insert(key) }
       default: throw error
       }
-      return try standIn(expected)
+      return nil
     }
   }
 
   private var isIncomplete: Bool { ledger.withLock { !$0.missing.isEmpty } }
 
-  private func standIn(_ expected: [Int]) throws(CheckpointError) -> Tensor {
+  /// The shape of zeros that stand in for a tensor, which are counted.
+  private func standInShape(_ expected: [Int]) throws(CheckpointError) -> [Int] {
     let shape = expected.map { $0 < 0 ? 1 : $0 }
     let count = TensorEntry.count(of: shape) ?? .max
     let fits = ledger.withLock { ledger in
@@ -62,7 +79,7 @@ public final class StrictCheckpoint: Checkpoint {
       return true
     }
     guard fits else { throw wrongTensors([]) }
-    return Tensor(shape)
+    return shape
   }
 
   private func wrongTensors(_ unexpected: [String]) -> CheckpointError {

@@ -4,6 +4,10 @@ import Tensors
 func makeTensor(_ entry: TensorEntry, in file: MappedFile) -> Tensor {
   guard entry.count > 0, let base = file.bytes.baseAddress else { return Tensor(entry.shape) }
   let first = base + entry.offset
+  if entry.type.blockLength > 1 {
+    return view(entry, rows: entry.count / entry.columns, first: first, owner: file).dequantized()
+      .reshaped(entry.shape)
+  }
   if let strides = entry.strides { return makeStrided(entry, strides: strides, first: first, owner: file) }
   if entry.type == .float32, Int(bitPattern: first) % MemoryLayout<Float>.alignment == 0 {
     return Tensor(entry.shape, borrowing: first.assumingMemoryBound(to: Float.self), owner: file)
@@ -13,6 +17,31 @@ func makeTensor(_ entry: TensorEntry, in file: MappedFile) -> Tensor {
       convert(entry.type, from: first, stride: 1, count: out.count, to: out.baseAddress)
     }
   }
+}
+
+/// A tensor as a matrix: a view of the file where a matrix can be one, float32 otherwise.
+func makeMatrix(
+  _ key: String, _ entry: TensorEntry, shape expected: [Int], in file: MappedFile
+) throws(CheckpointError) -> WeightMatrix {
+  precondition(expected.count == 2)
+  guard fits(entry.shape, expected) else {
+    throw .shapeMismatch(key: key, expected: expected, actual: entry.shape)
+  }
+  guard entry.count > 0, entry.strides == nil, entry.type.weightFormat != nil, let base = file.bytes.baseAddress else {
+    return WeightMatrix(makeTensor(entry, in: file))
+  }
+  return view(entry, rows: entry.shape[0], first: base + entry.offset, owner: file)
+}
+
+/// - Parameter entry: dense, of a type that has a `weightFormat`.
+private func view(_ entry: TensorEntry, rows: Int, first: UnsafeRawPointer, owner: MappedFile) -> WeightMatrix {
+  guard let format = entry.type.weightFormat else { preconditionFailure("\(entry.type) is no format of weights") }
+  return WeightMatrix(rows: rows, columns: entry.columns, format: format, borrowing: first, owner: owner)
+}
+
+extension TensorEntry {
+  /// The length of the last axis.
+  fileprivate var columns: Int { shape.last ?? 1 }
 }
 
 /// A tensor whose numbers do not lie in order, such as a transposed parameter: gathered line by line of the last axis.
@@ -57,6 +86,7 @@ private func convert(
   case .int16: each(Int16.self) { Float($0) }
   case .int8: each(Int8.self) { Float($0) }
   case .uint8, .bool: each(UInt8.self) { Float($0) }
+  case .q8_0, .q4_0, .q4_K, .q6_K: preconditionFailure("blocks are read as matrices")
   }
 }
 

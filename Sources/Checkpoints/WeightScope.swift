@@ -33,6 +33,11 @@ public struct WeightScope: Sendable {
     try checkpoint.tensor(prefix + name, shape: expected)
   }
 
+  /// A matrix `[rows, columns]` that stays as its file stores it.
+  public func matrix(_ name: String, _ expected: [Int]) throws(CheckpointError) -> WeightMatrix {
+    try checkpoint.matrix(prefix + name, shape: expected)
+  }
+
   /// How many numbered children `0, 1, 2, …` have a tensor called `name`.
   public func count(having name: String) -> Int {
     var n = 0

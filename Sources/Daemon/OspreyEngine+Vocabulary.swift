@@ -21,8 +21,8 @@ extension OspreyEngine {
       report(
         index,
         Words(
-          label: choices.first?.word ?? "", score: choices.first.map { Float($0.share) },
-          alternatives: choices.dropFirst().prefix(4).map { ($0.word, Float($0.share)) },
+          label: choices.first?.word ?? Choice.none, score: choices.first.map { Float($0.share) },
+          alternatives: choices.dropFirst().prefix(4).map { ($0.word ?? Choice.none, Float($0.share)) },
           evidence: JSONValue(entries: basis + facts)))
     }
   }

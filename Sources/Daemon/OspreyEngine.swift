@@ -66,7 +66,7 @@ public struct OspreyEngine: LabelEngine {
     case .maskSize, .maxTokens, .sampling: WireError(.badRequest, "\(error)")
     case .imageSize: WireError(.badRequest, "image: \(error)")
     case .promptTooLong: WireError(.tooLarge, "question: \(error)")
-    case .checkpoint, .configuration, .tokenizer, .notFound: WireError(.internal, "\(error)")
+    case .checkpoint, .configuration, .tokenizer, .notFound, .quantized: WireError(.internal, "\(error)")
     }
   }
 }

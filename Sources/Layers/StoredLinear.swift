@@ -11,7 +11,7 @@ public struct StoredLinear: Sendable {
 
   /// Reads `weight [outputs, inputs]` and, if there is one, `bias [outputs]`.
   public init(_ scope: WeightScope, inputs: Int, outputs: Int) throws(CheckpointError) {
-    weight = WeightMatrix(try scope.tensor("weight", [outputs, inputs]))
+    weight = try scope.matrix("weight", [outputs, inputs])
     bias = scope.has("bias") ? try scope.tensor("bias", [outputs]) : nil
   }
 

@@ -37,8 +37,8 @@ extension Llama {
       let normalized = x.rmsNormalized(weight: layer.inputNorm, epsilon: c.rmsNormEpsilon)
       var (queries, keys) = (layer.query(normalized), layer.key(normalized))
       let values = layer.value(normalized)
-      queries.rotateHalves(cosines: cosines, sines: sines, heads: c.heads)
-      keys.rotateHalves(cosines: cosines, sines: sines, heads: c.keyValueHeads)
+      queries.rotate(cosines: cosines, sines: sines, heads: c.heads, pairing: c.ropePairing)
+      keys.rotate(cosines: cosines, sines: sines, heads: c.keyValueHeads, pairing: c.ropePairing)
       var row = 0
       for (s, share) in shares.enumerated() {
         let rows = row..<row + share.rows

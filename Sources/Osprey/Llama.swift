@@ -50,7 +50,7 @@ public struct Llama: Sendable {
     self.configuration = configuration
     let model = scope["model"]
     // Some checkpoints carry rows for `<mask>` and `<pos>` beyond `vocab_size`; nothing reads them.
-    embeddings = WeightMatrix(try model.tensor("embed_tokens.weight", [-1, configuration.hiddenSize]))
+    embeddings = try model.matrix("embed_tokens.weight", [-1, configuration.hiddenSize])
     guard embeddings.rows >= configuration.vocabularySize else {
       throw .shapeMismatch(
         key: model.prefix + "embed_tokens.weight", expected: [configuration.vocabularySize, configuration.hiddenSize],
@@ -61,7 +61,7 @@ public struct Llama: Sendable {
     self.layers = layers
     norm = try model.tensor("norm.weight", [configuration.hiddenSize])
     let isTied = configuration.tiesWordEmbeddings || !scope.has("lm_head.weight")
-    head = isTied ? embeddings : WeightMatrix(try scope.tensor("lm_head.weight", [-1, configuration.hiddenSize]))
+    head = isTied ? embeddings : try scope.matrix("lm_head.weight", [-1, configuration.hiddenSize])
     rotary = RotaryEmbedding(configuration)
   }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Tensors
 
 /// What `config.json` says of the language model, under Hugging Face's names, and of Osprey's additions (`mm_…`).
 public struct LlamaConfiguration: Sendable, Equatable {
@@ -8,6 +9,8 @@ public struct LlamaConfiguration: Sendable, Equatable {
     case none
     case linear(factor: Float)
     case llama3(factor: Float, lowFrequencyFactor: Float, highFrequencyFactor: Float, originalContext: Float)
+    /// Each pair's frequency divided by its own factor, as llama.cpp's files have it: `[headSize/2]`.
+    case factors([Float])
   }
 
   public let hiddenSize: Int
@@ -22,6 +25,8 @@ public struct LlamaConfiguration: Sendable, Equatable {
   public let rmsNormEpsilon: Float
   public let ropeTheta: Float
   public let ropeScaling: RopeScaling
+  /// How the rows of the weights are ordered that make queries and keys.
+  public let ropePairing: RotaryPairing
   public let tiesWordEmbeddings: Bool
   public let endIds: [Int]
   public let projectorType: String?
@@ -53,13 +58,18 @@ public struct LlamaConfiguration: Sendable, Equatable {
     projectorType = fields["mm_projector_type"] as? String
     endIds = (fields["eos_token_id"] as? [Int]) ?? (fields["eos_token_id"] as? Int).map { [$0] } ?? [2]
     ropeScaling = try Self.ropeScaling(fields["rope_scaling"], path: path)
+    ropePairing = .halves
+    try checkHeads(path: path)
+    if let activation = fields["hidden_act"] as? String, activation != "silu" {
+      throw .configuration(path: path, reason: "hidden_act is '\(activation)', not 'silu'")
+    }
+  }
+
+  func checkHeads(path: String) throws(OspreyError) {
     guard heads % keyValueHeads == 0 else {
       throw .configuration(path: path, reason: "num_key_value_heads \(keyValueHeads) does not divide \(heads) heads")
     }
     guard headSize % 2 == 0 else { throw .configuration(path: path, reason: "its heads have the odd size \(headSize)") }
-    if let activation = fields["hidden_act"] as? String, activation != "silu" {
-      throw .configuration(path: path, reason: "hidden_act is '\(activation)', not 'silu'")
-    }
   }
 
   private static func ropeScaling(_ value: Any?, path: String) throws(OspreyError) -> RopeScaling {

@@ -16,6 +16,8 @@ public final class Osprey: Sendable {
   let extractor: MaskExtractor
   let llama: Llama
   let decoder: Decoder
+  /// How the words of a user's vocabulary are weighed against each other.
+  public let calibration: VocabularyCalibration
 
   /// A model from its parts.
   ///
@@ -24,43 +26,36 @@ public final class Osprey: Sendable {
   ///   - tokenizer: path of `tokenizer.model`.
   ///   - weights: projector, mask extractor and language model.
   ///   - visionTower: the ConvNeXt trunk, in open_clip's names; if nil, `weights` has it.
-  public init(
+  ///   - calibration: fitted to the model, if it was.
+  public convenience init(
     configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)? = nil,
-    preprocessor: ImagePreprocessor = ImagePreprocessor()
+    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init()
   ) throws(OspreyError) {
-    let config = try LlamaConfiguration(path: configuration)
-    let pieces = try SentencePieceTokenizer(path: tokenizer)
-    let tower = visionTower ?? weights
-    guard let trunkScope = ConvNeXt.scope(in: tower) else { throw .notFound(what: "ConvNeXt trunk", path: tower.path) }
-    let root = WeightScope(weights)
-    // Osprey's own place is the root [osprey/model/language_model/osprey_llama.py].
-    let extractorScope = [root["mask_extractor"], root["model"]["mask_extractor"]]
-      .first { $0.has("feat_linear.weight") }
-    guard let extractorScope else { throw .notFound(what: "mask extractor", path: weights.path) }
+    try self.init(
+      LlamaConfiguration(path: configuration), SentencePieceTokenizer(path: tokenizer), weights, visionTower,
+      preprocessor, calibration, paths: (configuration, tokenizer))
+  }
 
-    trunk = try reading { () throws(CheckpointError) in try ConvNeXt(trunkScope) }
-    let widths = trunk.stages.map(\.channels)
-    extractor = try reading { () throws(CheckpointError) in
-      try MaskExtractor(extractorScope, widths: widths, outputs: config.hiddenSize)
-    }
-    projector = try reading { () throws(CheckpointError) in
-      try Projector(
-        root["model"]["mm_projector"], inputs: widths[2], outputs: config.hiddenSize, type: config.projectorType)
-    }
-    let language = try reading { () throws(CheckpointError) in try Llama(root, config) }
+  /// - Parameter paths: where configuration and tokenizer are from, for messages.
+  init(
+    _ config: LlamaConfiguration, _ pieces: SentencePieceTokenizer, _ weights: any Checkpoint,
+    _ visionTower: (any Checkpoint)?, _ preprocessor: ImagePreprocessor, _ calibration: VocabularyCalibration = .init(),
+    paths: (configuration: String, tokenizer: String)
+  ) throws(OspreyError) {
+    let vision = try OspreyVision(weights, visionTower, config, path: paths.configuration)
+    let language = try reading { () throws(CheckpointError) in try Llama(WeightScope(weights), config) }
     guard pieces.vocabularySize <= language.embeddings.rows else {
       throw .tokenizer(
-        path: tokenizer,
+        path: paths.tokenizer,
         reason: "it has \(pieces.vocabularySize) pieces, the model embeds \(language.embeddings.rows)")
     }
-    if config.projectorType == "identity", widths[2] != config.hiddenSize {
-      throw .configuration(path: configuration, reason: "an identity projector from \(widths[2]) channels")
-    }
+    (trunk, extractor, projector) = (vision.trunk, vision.extractor, vision.projector)
     llama = language
     decoder = Decoder(language)
     self.tokenizer = pieces
     self.configuration = config
     self.preprocessor = preprocessor
+    self.calibration = calibration
   }
 
   /// A model from a Hugging Face folder: `config.json`, `tokenizer.model` and the weights in one file or in shards.
@@ -69,16 +64,13 @@ public final class Osprey: Sendable {
   public convenience init(
     folder: String, visionTower: String? = nil, preprocessor: ImagePreprocessor = ImagePreprocessor()
   ) throws(OspreyError) {
-    let weights = try reading { () throws(CheckpointError) in
-      try openCheckpointFolder(folder, alternatives: ["labeler.safetensors"])
-    }
-    let tower = try reading { () throws(CheckpointError) -> (any Checkpoint)? in
-      if let visionTower { return try openCheckpoint(visionTower) }
-      return ConvNeXt.scope(in: weights) == nil ? try openCheckpoint(folder + "/vision_tower.safetensors") : nil
-    }
+    try self.init(OspreySource(folder: folder, visionTower: visionTower, preprocessor: preprocessor))
+  }
+
+  public convenience init(_ source: OspreySource) throws(OspreyError) {
     try self.init(
-      configuration: folder + "/config.json", tokenizer: folder + "/tokenizer.model", weights: weights,
-      visionTower: tower, preprocessor: preprocessor)
+      configuration: source.configuration, tokenizer: source.tokenizer, weights: source.weights,
+      visionTower: source.visionTower, preprocessor: source.preprocessor, calibration: source.calibration)
   }
 
   /// The trunk's work on a picture, without the language model's.

@@ -7,6 +7,8 @@ public enum OspreyError: Error, Equatable, Sendable {
   case configuration(path: String, reason: String)
   /// `tokenizer.model` is no SentencePiece BPE model that this program reads.
   case tokenizer(path: String, reason: String)
+  /// A tensor that is to be quantised is so already.
+  case quantized(path: String, tensor: String, type: String)
   /// No vision trunk, mask extractor or language model was found where it should be.
   case notFound(what: String, path: String)
   /// A question names another number of regions than there are masks.
@@ -31,6 +33,8 @@ extension OspreyError: CustomStringConvertible {
     case .checkpoint(let error): error.description
     case .configuration(let path, let reason): "\(path): \(reason)"
     case .tokenizer(let path, let reason): "\(path) is not a tokenizer this program reads: \(reason)"
+    case .quantized(let path, let tensor, let type):
+      "\(path): tensor '\(tensor)' is \(type) already; quantise the file of f16 or f32 that it was made from"
     case .notFound(let what, let path): "\(path) has no \(what)"
     case .regionCount(let inQuestion, let masks):
       "the question names \(inQuestion) regions, but \(masks) masks were given; write <mask><pos> once for each mask"

@@ -7,12 +7,12 @@ struct RotaryEmbedding: Sendable {
   let frequencies: [Float]
 
   init(_ configuration: LlamaConfiguration) {
-    let size = Float(configuration.headSize)
-    frequencies = (0..<configuration.headSize / 2).map { i in
-      let frequency = 1 / pow(configuration.ropeTheta, Float(2 * i) / size)
+    let plain = Self.frequencies(theta: configuration.ropeTheta, headSize: configuration.headSize)
+    frequencies = plain.enumerated().map { i, frequency in
       switch configuration.ropeScaling {
       case .none: return frequency
       case .linear(let factor): return frequency / factor
+      case .factors(let factors): return frequency / factors[i]
       case .llama3(let factor, let low, let high, let original):
         // Long waves are stretched, short ones kept, those between blended.
         let wavelength = 2 * Float.pi / frequency
@@ -22,6 +22,11 @@ struct RotaryEmbedding: Sendable {
         return (1 - smooth) * frequency / factor + smooth * frequency
       }
     }
+  }
+
+  /// Without scaling.
+  static func frequencies(theta: Float, headSize: Int) -> [Float] {
+    (0..<headSize / 2).map { 1 / pow(theta, Float(2 * $0) / Float(headSize)) }
   }
 
   /// - Returns: cosines and sines, each `[N, d/2]`.

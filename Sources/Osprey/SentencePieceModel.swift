@@ -23,11 +23,13 @@ struct SentencePieceModel: Sendable {
   var modelType: UInt64 = 1
   var byteFallback = false
   var treatWhitespaceAsSuffix = false
-  var unknownSurface: [UInt8] = Array(" \u{2047} ".utf8)
+  var unknownSurface = defaultUnknownSurface
   var addDummyPrefix = true
   var removeExtraWhitespaces = true
   var escapeWhitespaces = true
   var normalizationMap = false
+
+  static let defaultUnknownSurface = Array(" \u{2047} ".utf8)
 
   /// Far above the largest vocabularies in use (256,000).
   private static let pieceLimit = 1 << 20

@@ -66,10 +66,7 @@ struct Label: ParsableCommand {
     var request = LabelRequest(image: picture.reference, regions: regions)
     (request.style, request.question, request.maxTokens) = (style, questions.first, maxTokens)
     (request.temperature, request.topP, request.seed) = (temperature, topP, seed)
-    if let vocabulary {
-      let text = String(decoding: try FileReading.bytes(vocabulary, limit: 1 << 20), as: UTF8.self)
-      request.vocabulary = text.split(whereSeparator: \.isNewline).map(String.init)
-    }
+    request.vocabulary = try vocabulary.map { try FileReading.lines($0) }
     let backend = try Backend(for: .label(request), models: models, output: output)
     var exchange = try backend.ask(.label(request), blobs: blobs)
     if questions.count > 1 {

@@ -3,11 +3,11 @@ import Checkpoints
 import Daemon
 import Foundation
 
-/// `pandion models list|fetch|verify|inspect`.
+/// `pandion models list|fetch|verify|inspect|convert|quantize`.
 struct Models: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "What models there are, and what is in their files.",
-    subcommands: [List.self, Fetch.self, Verify.self, Inspect.self])
+    subcommands: [List.self, Fetch.self, Verify.self, Inspect.self, Convert.self, Quantize.self])
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The models under Models/.")
@@ -101,15 +101,19 @@ struct Models: ParsableCommand {
       if catalog.names.contains(model) {
         let found = try catalog.find(model)
         paths = found.manifest.files.map { found.path($0.path) }.filter {
-          $0.hasSuffix(".safetensors") || $0.hasSuffix(".pth")
+          $0.hasSuffix(".safetensors") || $0.hasSuffix(".pth") || $0.hasSuffix(".gguf")
         }
       }
       var rows: [TensorRow] = []
       for path in paths {
         let checkpoint = try openCheckpoint(path)
-        for key in checkpoint.keys {
-          guard let shape = checkpoint.shape(of: key), let type = checkpoint.type(of: key) else { continue }
-          rows.append(TensorRow(file: path, name: key, dtype: type.rawValue, shape: shape))
+        // A packed labeler has a second GGUF behind the first.
+        let companion = try (checkpoint as? GGUFFile)?.companion("osprey.companion")
+        for part in [checkpoint] + (companion.map { [$0] } ?? []) {
+          for key in part.keys {
+            guard let shape = part.shape(of: key), let type = part.typeName(of: key) else { continue }
+            rows.append(TensorRow(file: path, name: key, dtype: type, shape: shape))
+          }
         }
       }
       if json { return try printJSON(rows) }

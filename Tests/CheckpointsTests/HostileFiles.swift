@@ -12,13 +12,13 @@ struct HostileFile: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { name }
 
-  private init(
+  init(
     _ name: String, _ make: @escaping @Sendable () -> [UInt8], _ error: @escaping @Sendable (String) -> CheckpointError
   ) {
     (self.name, self.make, self.error) = (name, make, error)
   }
 
-  static let all = safetensors + zips + pickles + views
+  static let all = safetensors + zips + pickles + views + gguf
 
   private static let tensor = #"{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#
 

@@ -20,7 +20,8 @@ struct FuzzedReader: Sendable, CustomTestStringConvertible {
   var testDescription: String { name }
 
   static let all = [
-    safetensors, index, torchZip, torchLegacy, npy, runs, png, jpeg, request, sentencePiece, config, annotations,
+    safetensors, index, torchZip, torchLegacy, gguf, labeler, npy, runs, png, jpeg, request, sentencePiece, config,
+    annotations,
   ]
 
   private static let safetensors = FuzzedReader(
@@ -135,10 +136,10 @@ struct FuzzedReader: Sendable, CustomTestStringConvertible {
     #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"auto":{"points_per_side":8},"vocabulary":["cup","tafel \u00e9"],"question":"what is <region1>?"}"#,
   ].map { Array($0.utf8) }
 
-  private static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
 
   /// Files `ROOM/NAME` of the other tests.
-  private static func fixtures(_ names: [String]) throws -> [[UInt8]] {
+  static func fixtures(_ names: [String]) throws -> [[UInt8]] {
     try names.map { name in
       let parts = name.split(separator: "/")
       return [UInt8](try Data(contentsOf: tests.appending(path: "\(parts[0])Tests/Fixtures/\(parts[1])")))

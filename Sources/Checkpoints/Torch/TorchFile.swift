@@ -18,6 +18,11 @@ public struct TorchFile: Checkpoint {
     return makeTensor(entry, in: file)
   }
 
+  public func matrix(_ key: String, shape expected: [Int]) throws(CheckpointError) -> WeightMatrix {
+    guard let entry = entries[key] else { throw .missing(key: key, path: path) }
+    return try makeMatrix(key, entry, shape: expected, in: file)
+  }
+
   /// `NAME/data.pkl` describes the tensors, `NAME/data/KEY` holds each storage.
   init(zip file: MappedFile) throws(CheckpointError) {
     let path = file.path

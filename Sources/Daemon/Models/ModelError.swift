@@ -8,6 +8,8 @@ public enum ModelError: Error, Equatable, Sendable {
   /// The model has no part that does this.
   case hasNo(part: String, name: String)
   case corrupt(path: String, expected: String, actual: String)
+  /// A file that is to be written is there already.
+  case exists(path: String)
 }
 
 extension ModelError: CustomStringConvertible {
@@ -19,6 +21,7 @@ extension ModelError: CustomStringConvertible {
     case .incomplete(let name, let missing):
       "model '\(name)' lacks \(missing.joined(separator: ", ")): bring them with 'pandion models fetch \(name)'"
     case .hasNo(let part, let name): "model '\(name)' has no \(part)"
+    case .exists(let path): "\(path) exists already; --force replaces it"
     case .corrupt(let path, let expected, let actual):
       "\(path) is not the file meant: digest \(actual), expected \(expected)"
     }

@@ -24,29 +24,41 @@ public struct ModelLoader: Sendable {
       pixelStd: part.pixelStd)
   }
 
-  /// A labeler by name or path; the default model's without one.
+  /// A labeler by name or path; the default model's without one. A path of a file is one that `models convert` made.
   ///
   /// - Parameter visionTower: a raw open_clip file, where the labeler's folder does not name one.
   public func labeler(_ specification: String? = nil, visionTower: String? = nil) throws -> Osprey {
     let specification = specification ?? ModelCatalog.defaultName
+    if Self.isFile(specification) { return try Osprey(gguf: specification, visionTower: visionTower) }
+    return try Osprey(labelerSource(specification, visionTower: visionTower))
+  }
+
+  /// The files of a labeler by name or folder.
+  public func labelerSource(_ specification: String, visionTower: String? = nil) throws -> OspreySource {
     if Self.isPath(specification) {
       // A folder of ours says by its manifest what a Hugging Face folder says by its file names.
       if FileManager.default.fileExists(atPath: specification + "/model.json") {
         let folder = URL(fileURLWithPath: specification)
         let catalog = ModelCatalog(root: folder.deletingLastPathComponent().path)
-        return try ModelLoader(catalog: catalog).labeler(folder.lastPathComponent, visionTower: visionTower)
+        return try ModelLoader(catalog: catalog).labelerSource(folder.lastPathComponent, visionTower: visionTower)
       }
-      return try Osprey(folder: specification, visionTower: visionTower)
+      return try OspreySource(folder: specification, visionTower: visionTower)
     }
     let model = try catalog.find(specification)
     guard let part = model.manifest.labeler else { throw ModelError.hasNo(part: "labeler", name: specification) }
     let tower = try visionTower ?? part.visionTower.map { name throws(ModelError) in try model.existing(name) }
-    return try Osprey(
+    return try OspreySource(
       configuration: model.existing(part.config ?? "config.json"),
       tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
       weights: openCheckpoint(model.existing(part.file)),
       visionTower: tower.map { path throws(CheckpointError) in try openCheckpoint(path) },
-      preprocessor: ImagePreprocessor(size: part.imageSize ?? 512))
+      preprocessor: ImagePreprocessor(size: part.imageSize ?? 512),
+      calibration: part.vocabularyCalibration ?? VocabularyCalibration())
+  }
+
+  private static func isFile(_ specification: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: specification, isDirectory: &isFolder) && !isFolder.boolValue
   }
 
   /// Whether a specification is a path rather than a name: it has a slash or there is such a file.

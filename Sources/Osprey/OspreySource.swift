@@ -1,0 +1,79 @@
+import Checkpoints
+
+/// The files of a labeler, opened but not read.
+public struct OspreySource: Sendable {
+  /// Path of `config.json`.
+  public let configuration: String
+  /// Path of `tokenizer.model`.
+  public let tokenizer: String
+  /// Projector, mask extractor and language model.
+  public let weights: any Checkpoint
+  /// The ConvNeXt trunk, in open_clip's names; if nil, `weights` has it.
+  public let visionTower: (any Checkpoint)?
+  public let preprocessor: ImagePreprocessor
+  /// Fitted to the model, if it was.
+  public let calibration: VocabularyCalibration
+
+  public init(
+    configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)?,
+    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init()
+  ) {
+    (self.configuration, self.tokenizer, self.weights) = (configuration, tokenizer, weights)
+    (self.visionTower, self.preprocessor, self.calibration) = (visionTower, preprocessor, calibration)
+  }
+
+  /// A Hugging Face folder: `config.json`, `tokenizer.model` and the weights in one file or in shards.
+  ///
+  /// - Parameter visionTower: path of the open_clip file, if the folder's own trunk is not to be used.
+  public init(
+    folder: String, visionTower: String? = nil, preprocessor: ImagePreprocessor = ImagePreprocessor()
+  ) throws(OspreyError) {
+    let weights = try reading { () throws(CheckpointError) in
+      try openCheckpointFolder(folder, alternatives: ["labeler.safetensors"])
+    }
+    let tower = try reading { () throws(CheckpointError) -> (any Checkpoint)? in
+      if let visionTower { return try openCheckpoint(visionTower) }
+      return ConvNeXt.scope(in: weights) == nil ? try openCheckpoint(folder + "/vision_tower.safetensors") : nil
+    }
+    self.init(
+      configuration: folder + "/config.json", tokenizer: folder + "/tokenizer.model", weights: weights,
+      visionTower: tower, preprocessor: preprocessor)
+  }
+}
+
+/// The parts of a labeler that see.
+struct OspreyVision: Sendable {
+  let trunk: ConvNeXt
+  let extractor: MaskExtractor
+  let projector: Projector
+  /// Where each of them lies.
+  let scopes: (trunk: WeightScope, extractor: WeightScope, projector: WeightScope)
+
+  /// - Parameter path: of the configuration, for messages.
+  init(
+    _ weights: any Checkpoint, _ visionTower: (any Checkpoint)?, _ config: LlamaConfiguration, path: String
+  ) throws(OspreyError) {
+    let tower = visionTower ?? weights
+    guard let trunkScope = ConvNeXt.scope(in: tower) else { throw .notFound(what: "ConvNeXt trunk", path: tower.path) }
+    let root = WeightScope(weights)
+    // Osprey's own place is the root [osprey/model/language_model/osprey_llama.py].
+    let extractorScope = [root["mask_extractor"], root["model"]["mask_extractor"]]
+      .first { $0.has("feat_linear.weight") }
+    guard let extractorScope else { throw .notFound(what: "mask extractor", path: weights.path) }
+    let projectorScope = root["model"]["mm_projector"]
+    scopes = (trunkScope, extractorScope, projectorScope)
+
+    let trunk = try reading { () throws(CheckpointError) in try ConvNeXt(trunkScope) }
+    let widths = trunk.stages.map(\.channels)
+    extractor = try reading { () throws(CheckpointError) in
+      try MaskExtractor(extractorScope, widths: widths, outputs: config.hiddenSize)
+    }
+    projector = try reading { () throws(CheckpointError) in
+      try Projector(projectorScope, inputs: widths[2], outputs: config.hiddenSize, type: config.projectorType)
+    }
+    self.trunk = trunk
+    if config.projectorType == "identity", widths[2] != config.hiddenSize {
+      throw .configuration(path: path, reason: "an identity projector from \(widths[2]) channels")
+    }
+  }
+}
