@@ -56,7 +56,7 @@ let package = Package(
     tests(of: "ZeroMQ", ["ZeroMQ"]),
     tests(of: "Wire", ["Wire", "Masks"]),
     tests(of: "Fuzz", ["Checkpoints", "Masks", "Imaging", "Osprey", "Wire", "pandion"]),
-    tests(of: "Daemon", ["Daemon", "Wire", "ZeroMQ", "Imaging", "Masks"]),
+    tests(of: "Daemon", ["Daemon", "Osprey", "Wire", "ZeroMQ", "Imaging", "Masks"]),
     tests(of: "pandion", ["pandion", "Wire", "Masks"]),
   ]
 )

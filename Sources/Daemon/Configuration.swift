@@ -13,12 +13,18 @@ public struct Configuration: Sendable, Equatable {
   /// Answers that are kept for repeated ids, in number and in bytes.
   public var rememberedAnswers = 256
   public var rememberedBytes = 64 << 20
+  /// How many requests are labelled at a time. They do not compute beside each other: the labeler decodes their questions
+  /// together, step by step.
+  public var labelled = 4
   /// How long the end waits for replies to leave, in milliseconds.
   public var linger = 2000
 
   public init(endpoints: [String], controlEndpoints: [String] = []) {
     (self.endpoints, self.controlEndpoints) = (endpoints, controlEndpoints)
   }
+
+  /// How many jobs of a lane are worked on at a time.
+  func seats(_ lane: Lane) -> Int { lane == .language ? max(1, labelled) : 1 }
 
   public static let tcpEndpoint = "tcp://127.0.0.1:5560"
 

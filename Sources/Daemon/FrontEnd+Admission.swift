@@ -98,6 +98,7 @@ extension FrontEnd {
           ("active", .integer(active.count)), ("active_bytes", .integer(activeBytes)),
           ("lanes", JSONValue(entries: queues)),
           ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
+          ("prefix", prefixStats), ("decoder", pipeline.labeler.map { JSONValue(entries: $0.stats) }),
         ])
     case .cancel(let target) where isControl:
       let found = active.values.filter { $0.job.request.id == target }
@@ -108,5 +109,14 @@ extension FrontEnd {
       return Reply(to: request, [("status", .string("draining")), ("active", .integer(active.count))])
     default: return pipeline.immediate(request)
     }
+  }
+
+  /// What the language model's work on whole pictures came to: 50 questions about one picture compute it once.
+  private var prefixStats: JSONValue {
+    let (held, bytes, counts) = pipeline.pictures.prefixes
+    return JSONValue(entries: [
+      ("computed", .integer(counts.computed)), ("reused", .integer(counts.reused)), ("held", .integer(held)),
+      ("bytes", .integer(bytes)), ("evicted", .integer(counts.evicted)),
+    ])
   }
 }

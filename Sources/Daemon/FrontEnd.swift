@@ -48,7 +48,7 @@ final class FrontEnd: @unchecked Sendable {
     commands = try Socket(context, .pull)
     try commands.bind(Self.commandEndpoint)
     var lanes: [StageQueue] = []
-    for lane in Lane.allCases { lanes.append(try StageQueue(lane, context)) }
+    for lane in Lane.allCases { lanes.append(try StageQueue(lane, context, seats: configuration.seats(lane))) }
     self.lanes = lanes
     for endpoint in configuration.endpoints { dataEndpoints.append(try data.bind(endpoint)) }
     for endpoint in configuration.controlEndpoints { controlEndpoints.append(try control.bind(endpoint)) }
@@ -60,13 +60,14 @@ final class FrontEnd: @unchecked Sendable {
     let dataIndex = poller.add(data)
     let controlIndex = poller.add(control)
     let commandIndex = poller.add(commands)
-    let laneIndices = lanes.map { poller.add($0.socket) }
+    var seats: [(index: Int, seat: StageQueue.Seat, queue: StageQueue)] = []
+    for queue in lanes { for seat in queue.seats { seats.append((poller.add(seat.socket), seat, queue)) } }
     while !(isDraining && active.isEmpty) {
       _ = try poller.wait(milliseconds: nil)
       if poller.isReady(commandIndex) { try receiveCommands() }
       if poller.isReady(controlIndex) { try receive(control, isControl: true) }
-      for (queue, index) in zip(lanes, laneIndices) where poller.isReady(index) {
-        while let ticket = try queue.takeFinished() { try advance(ticket, from: queue.lane.stage) }
+      for (index, seat, queue) in seats where poller.isReady(index) {
+        while let ticket = try queue.takeFinished(seat) { try advance(ticket, from: queue.lane.stage) }
       }
       if poller.isReady(dataIndex) { try receive(data, isControl: false) }
     }

@@ -14,6 +14,8 @@ final class Job: @unchecked Sendable {
 
   var picture: Picture?
   var regions: [Region] = []
+  /// What was answered to a question about several of them.
+  var answer: Words?
   var reply: Reply?
 
   init(_ request: Request, blobs: [[UInt8]], arrived: ContinuousClock.Instant = .now) {

@@ -1,55 +1,25 @@
 import Imaging
 import Synchronization
 
-/// A picture with what the models have seen in it so far.
-public final class Picture: Sendable {
-  /// `sha256:` and the digest of size and pixels.
-  public let handle: String
-  public let image: Image
-  private let seen = Mutex<Seen>(Seen())
-
-  /// One kind of memory for each model and stage.
-  enum Kind: Hashable { case embedding, features, prefix }
-
-  private struct Seen { var held: [Kind: any Held] = [:] }
-
-  init(_ image: Image, handle: String? = nil) {
-    self.image = image
-    self.handle = handle ?? Self.handle(of: image)
-  }
-
-  /// The name of an image by its pixels: the digest of `width`×`height`, a newline, and the RGB bytes.
-  static func handle(of image: Image) -> String {
-    var hash = SHA256()
-    hash.update(Array("\(image.width)x\(image.height)\n".utf8))
-    hash.update(image.pixels)
-    return "sha256:\(hash.hexadecimal())"
-  }
-
-  /// What is remembered of a kind, made now if there is none. Two threads that ask at once may both make it.
-  func remember(_ kind: Kind, _ make: () throws -> any Held) throws -> any Held {
-    if let held = seen.withLock({ $0.held[kind] }) { return held }
-    let made = try make()
-    seen.withLock { $0.held[kind] = made }
-    return made
-  }
-
-  func forget(_ kind: Kind) { seen.withLock { $0.held[kind] = nil } }
-
-  func holds(_ kind: Kind) -> Bool { seen.withLock { $0.held[kind] != nil } }
-
-  /// The memory of the pixels and all that is remembered, in bytes.
-  var byteCount: Int { image.pixels.count + seen.withLock { $0.held.values.reduce(0) { $0 + $1.byteCount } } }
-}
-
-/// The pictures used last, by handle, within bounds of number and memory.
+/// The pictures used last, by handle, within bounds of number and memory. What the models have seen in a picture is let go
+/// of before the picture itself: it can be seen again, whereas a picture that is gone must be sent again.
 public final class PictureStore: Sendable {
   private let capacity: Int
   private let byteCapacity: Int
   /// The one used last comes last.
   private let pictures = Mutex<[Picture]>([])
+  private let counts = Mutex<PrefixCounts>(PrefixCounts())
 
-  /// - Parameter bytes: of pixels and embeddings together. The picture used last is held even if it alone is larger.
+  /// What the language model's work on pictures came to.
+  struct PrefixCounts: Equatable {
+    /// How often it was done, and how often it was there already.
+    var computed = 0
+    var reused = 0
+    /// How often it was let go of for want of memory.
+    var evicted = 0
+  }
+
+  /// - Parameter bytes: of pixels and what was seen in them together. The picture used last is held even if it alone is larger.
   public init(capacity: Int = 64, bytes: Int = 1 << 30) {
     precondition(capacity > 0)
     (self.capacity, byteCapacity) = (capacity, bytes)
@@ -74,14 +44,32 @@ public final class PictureStore: Sendable {
     return picture
   }
 
-  /// Lets the pictures go that were not used for longest, until the rest fits.
+  /// Lets go of what was not used for longest, until the rest fits.
   func trim() {
     pictures.withLock { pictures in
+      var evicted = 0
       var bytes = pictures.reduce(0) { $0 + $1.byteCount }
+      for picture in pictures.dropLast() where bytes > byteCapacity {
+        for kind in [Picture.Kind.prefix, .features, .embedding] where bytes > byteCapacity && picture.holds(kind) {
+          bytes -= picture.byteCount(of: kind)
+          picture.forget(kind)
+          if kind == .prefix { evicted += 1 }
+        }
+      }
       while pictures.count > 1, pictures.count > capacity || bytes > byteCapacity {
+        if pictures[0].holds(.prefix) { evicted += 1 }
         bytes -= pictures.removeFirst().byteCount
       }
+      if evicted > 0 { counts.withLock { $0.evicted += evicted } }
     }
+  }
+
+  func countPrefix(isNew: Bool) { counts.withLock { if isNew { $0.computed += 1 } else { $0.reused += 1 } } }
+
+  /// What there is of the language model's work on pictures: how many are held, their bytes, and what was counted.
+  var prefixes: (held: Int, bytes: Int, counts: PrefixCounts) {
+    let held = pictures.withLock { $0.filter { $0.holds(.prefix) }.map { $0.byteCount(of: .prefix) } }
+    return (held.count, held.reduce(0, +), counts.withLock { $0 })
   }
 
   /// How many pictures are held, and their memory in bytes.

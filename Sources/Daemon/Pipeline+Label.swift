@@ -1,12 +1,9 @@
 import Masks
+import Osprey
 import Wire
 
 extension Pipeline {
-  /// The most memory that decoded masks take at a time, in bytes.
-  private static let maskBytes = 256 << 20
-  /// How many masks go to the labeler at a time.
-  private static let maskBatch = 32
-  /// The same where the words are streamed.
+  /// How many masks' words a streaming client gets at a time.
   private static let streamedBatch = 8
 
   /// Stage "extract": the labeler's features of the picture.
@@ -16,39 +13,65 @@ extension Pipeline {
     pictures.trim()
   }
 
-  /// Stage "language": words for each mask.
+  /// Stage "language": words for each mask, or the answer to a question about several.
   func language(_ job: Job) throws {
     guard case .label(let request) = job.request.operation, let labeler, let picture = job.picture else {
       throw WireError(.internal, "op '\(job.request.operation.name)' has no business in stage 'language'")
     }
-    let seen = try picture.remember(.prefix) {
-      try labeler.read(try picture.remember(.features) { try labeler.look(picture.image) })
+    let seen = try prefix(labeler, picture, job)
+    let wish = WordsWish(request, priority: job.request.priority)
+    if wish.namesRegions {
+      let masks = job.regions.map(\.found.mask)
+      job.answer = try labeler.answer(seen, masks, wish, isCancelled: { job.isCancelled })
+    } else {
+      try words(labeler, seen, wish, job)
     }
+    job.reply = try masksReply(job, request.masks)
+  }
+
+  /// The language model's work on the picture, done now if it was not, or was let go of.
+  private func prefix(_ labeler: any LabelEngine, _ picture: Picture, _ job: Job) throws -> any Held {
+    var isNew = false
+    let seen = try picture.remember(.prefix) {
+      isNew = true
+      let features = try picture.remember(.features) { try labeler.look(picture.image) }
+      return try labeler.read(features, priority: job.request.priority, isCancelled: { job.isCancelled })
+    }
+    pictures.countPrefix(isNew: isNew)
     // What the language model read holds the features already.
     picture.forget(.features)
     pictures.trim()
-    let wish = WordsWish(
-      style: request.style, question: request.question, vocabulary: request.vocabulary, maxTokens: request.maxTokens)
+    return seen
+  }
+
+  private func words(_ labeler: any LabelEngine, _ seen: any Held, _ wish: WordsWish, _ job: Job) throws {
     // A mask without pixels has no words; the labeler would guess some from the rest of the picture.
     for index in job.regions.indices where job.regions[index].found.mask.area == 0 {
-      job.regions[index].words = Words(label: "", evidence: JSONValue(entries: [("empty", .bool(true))]))
+      let evidence = JSONValue(entries: [
+        ("empty", .bool(true)), ("vanished", .bool(true)), ("reason", .string("the mask has no pixels")),
+      ])
+      job.regions[index].words = Words(label: "", evidence: evidence)
     }
     let waiting = job.regions.indices.filter { job.regions[$0].words == nil }
-    let pixels = max(1, picture.image.width * picture.image.height)
-    // Someone who watches gets words soon rather than all at once.
-    let most = job.request.stream ? Self.streamedBatch : Self.maskBatch
-    let batch = min(most, max(1, Self.maskBytes / pixels))
-    for start in stride(from: 0, to: waiting.count, by: batch) {
-      try job.checkWanted()
-      let indices = waiting[start..<min(start + batch, waiting.count)]
-      let masks = indices.map { job.regions[$0].found.mask.bitMask() }
-      let words = try labeler.words(seen, masks, wish, isCancelled: { job.isCancelled })
-      guard words.count == masks.count else {
-        throw WireError(.internal, "the labeler gave \(words.count) answers for \(masks.count) masks")
-      }
-      for (index, words) in zip(indices, words) { job.regions[index].words = words }
-      if start + batch < waiting.count { job.emit(wordsReply(job, Array(indices))) }
+    var (known, fresh) = (0, [Int]())
+    try labeler.words(seen, waiting.map { job.regions[$0].found.mask }, wish, isCancelled: { job.isCancelled }) {
+      job.regions[waiting[$0]].words = $1
+      known += 1
+      // Someone who watches gets words soon rather than all at once; the last come with everything.
+      fresh.append(waiting[$0])
+      guard fresh.count >= Self.streamedBatch, known < waiting.count else { return }
+      job.emit(wordsReply(job, fresh))
+      fresh = []
     }
-    job.reply = try masksReply(job, request.masks)
+    guard known == waiting.count else {
+      throw WireError(.internal, "the labeler gave \(known) answers for \(waiting.count) masks")
+    }
+  }
+}
+
+extension WordsWish {
+  /// Whether it is one question about several masks, which it calls `<region1>`, `<region2>`, …
+  var namesRegions: Bool {
+    ([question ?? ""] + history.map(\.question)).contains { !Question.regionNumbers(in: $0).isEmpty }
   }
 }

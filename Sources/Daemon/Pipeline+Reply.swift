@@ -15,7 +15,7 @@ extension Pipeline {
     let masks = indices.map { index in
       let region = job.regions[index]
       var mask = ReplyMask(id: index, area: region.found.mask.area, bbox: region.found.mask.samBox)
-      if let words = region.words { mask.add(words) }
+      if let words = region.words { mask.add(words, of: region) }
       return mask
     }
     return Reply(to: job.request, isFinal: false, [("masks", .array(masks.map(\.json)))])
@@ -33,13 +33,13 @@ extension Pipeline {
       mask.parent = parents[id]
       mask.segmentation = try segmentation(region.found.mask, encoding, &blobs)
       if encoding == .labelMap { mask.value = id + 1 }
-      mask.predictedIoU = region.found.predictedIoU.map { JSONValue($0) } ?? region.kept[.predictedIoU]
-      mask.stabilityScore = region.found.stabilityScore.map { JSONValue($0) } ?? region.kept[.stabilityScore]
+      mask.predictedIoU = region.predictedIoU
+      mask.stabilityScore = region.stabilityScore
       mask.pointCoords =
         region.found.pointCoords.map { .array($0.map { .array([JSONValue($0.x), JSONValue($0.y)]) }) }
         ?? region.kept[.pointCoords]
       mask.cropBox = region.found.cropBox.map { .array($0.map { .integer($0) }) } ?? region.kept[.cropBox]
-      if let words = region.words { mask.add(words) }
+      if let words = region.words { mask.add(words, of: region) }
       if let logits = region.found.logits {
         mask.logits = JSONValue(entries: [
           ("blob", .integer(blobs.count)), ("dtype", .string("float32")),
@@ -50,7 +50,7 @@ extension Pipeline {
       masks.append(mask)
     }
     var fields: [(String, JSONValue?)] = [
-      ("masks", .array(masks.map(\.json))), ("image", imageJSON(picture)),
+      ("masks", .array(masks.map(\.json))), ("answer", job.answer.map(Self.answerJSON)), ("image", imageJSON(picture)),
     ]
     if encoding == .labelMap {
       guard job.regions.count < Int(UInt16.max) else {
@@ -66,6 +66,12 @@ extension Pipeline {
       blobs.append(littleEndian(map))
     }
     return Reply(to: job.request, isFinal: isFinal, fields, blobs: blobs)
+  }
+
+  private static func answerJSON(_ words: Words) -> JSONValue {
+    JSONValue(entries: [
+      ("text", .string(words.label)), ("score", words.score.map { JSONValue($0) }), ("evidence", words.evidence),
+    ])
   }
 
   private func segmentation(
@@ -86,13 +92,21 @@ extension Pipeline {
   }
 }
 
+extension Region {
+  fileprivate var predictedIoU: JSONValue? { found.predictedIoU.map { JSONValue($0) } ?? kept[.predictedIoU] }
+  fileprivate var stabilityScore: JSONValue? { found.stabilityScore.map { JSONValue($0) } ?? kept[.stabilityScore] }
+}
+
 extension ReplyMask {
-  fileprivate mutating func add(_ words: Words) {
+  /// The evidence tells how good the mask is too, so that it stands on its own.
+  fileprivate mutating func add(_ words: Words, of region: Region) {
     label = words.label
     description = words.description
     score = words.score
     alternatives = words.alternatives
-    evidence = words.evidence
+    evidence = words.evidence?.appending([
+      ("predicted_iou", region.predictedIoU), ("stability_score", region.stabilityScore),
+    ])
   }
 }
 

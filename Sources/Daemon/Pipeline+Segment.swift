@@ -45,9 +45,15 @@ extension Pipeline {
     }
     if case .label(let request) = job.request.operation {
       if case .masks(let masks) = request.regions { job.regions = try regions(masks, picture) }
-      // Nothing to find words for.
-      if job.regions.isEmpty { job.reply = try masksReply(job, request.masks) }
-      try job.emit(masksReply(job, request.masks, isFinal: false))
+      // Nothing to find words for, and nothing to tell of beforehand.
+      if job.regions.isEmpty {
+        if WordsWish(request, priority: 0).namesRegions {
+          throw WireError(.badRequest, "question names regions, but there are no masks to ask about")
+        }
+        job.reply = try masksReply(job, request.masks)
+      } else {
+        try job.emit(masksReply(job, request.masks, isFinal: false))
+      }
       return
     }
     job.reply =

@@ -35,7 +35,11 @@ public final class Server: Sendable {
     let front = try sockets { () throws(ZeroMQError) in
       try FrontEnd(configuration, pipeline, context, log: log)
     }
-    let workers = Lane.allCases.map { StageWorker($0, context, pipeline, front.jobs, log: log) }
+    let workers = Lane.allCases.flatMap { lane in
+      (0..<configuration.seats(lane)).map {
+        StageWorker(lane, seat: $0, context, pipeline, front.jobs, log: log)
+      }
+    }
     state.withLock { $0.endpoints = front.dataEndpoints }
     state.withLock { $0.controlEndpoints = front.controlEndpoints }
     let holder = Holder(front)

@@ -39,21 +39,33 @@ extension Request.Operation {
   }
 }
 
-/// What waits in one lane, and the socket on which the stage takes it: a DEALER with one request out at a time, so that
-/// priorities decide who is next, and not the order in which they came into a pipe.
+/// What waits in one lane, and the seats in which the stage takes it.
 final class StageQueue {
-  let lane: Lane
-  let socket: Socket
-  private var waiting: [(ticket: UInt64, priority: Int)] = []
-  private(set) var isBusy = false
+  /// A worker's place: a DEALER with one request out at a time, so that priorities decide who is next, and not the order in
+  /// which they came into a pipe.
+  final class Seat {
+    let socket: Socket
+    fileprivate var isBusy = false
 
-  init(_ lane: Lane, _ context: Context) throws(ZeroMQError) {
-    self.lane = lane
-    socket = try Socket(context, .dealer)
-    try socket.bind(StageWorker.endpoint(lane))
+    fileprivate init(_ context: Context, _ endpoint: String) throws(ZeroMQError) {
+      socket = try Socket(context, .dealer)
+      try socket.bind(endpoint)
+    }
   }
 
-  var count: Int { waiting.count + (isBusy ? 1 : 0) }
+  let lane: Lane
+  let seats: [Seat]
+  private var waiting: [(ticket: UInt64, priority: Int)] = []
+
+  /// - Parameter seats: how many jobs are worked on at a time.
+  init(_ lane: Lane, _ context: Context, seats: Int) throws(ZeroMQError) {
+    self.lane = lane
+    var made: [Seat] = []
+    for seat in 0..<seats { made.append(try Seat(context, StageWorker.endpoint(lane, seat: seat))) }
+    self.seats = made
+  }
+
+  var count: Int { seats.reduce(waiting.count) { $0 + ($1.isBusy ? 1 : 0) } }
 
   /// Queues a job behind those of its priority.
   func add(_ ticket: UInt64, priority: Int) throws(ZeroMQError) {
@@ -62,20 +74,25 @@ final class StageQueue {
     try dispatch()
   }
 
-  /// Takes a finished job from the stage, and gives it the next.
-  func takeFinished() throws(ZeroMQError) -> UInt64? {
-    guard let frames = try socket.receive()?.frames, let ticket = frames.last.flatMap(Ticket.read) else { return nil }
-    isBusy = false
+  /// Takes a finished job from a seat, and gives it the next.
+  func takeFinished(_ seat: Seat) throws(ZeroMQError) -> UInt64? {
+    guard let frames = try seat.socket.receive()?.frames, let ticket = frames.last.flatMap(Ticket.read) else {
+      return nil
+    }
+    seat.isBusy = false
     try dispatch()
     return ticket
   }
 
-  func stop() throws(ZeroMQError) { try socket.send([[], []], timeout: 1000) }
+  func stop() throws(ZeroMQError) {
+    for seat in seats { try seat.socket.send([[], []], timeout: 1000) }
+  }
 
   private func dispatch() throws(ZeroMQError) {
-    guard !isBusy, !waiting.isEmpty else { return }
-    isBusy = true
-    // The empty frame is the envelope that a REP socket expects.
-    try socket.send([[], Ticket.frame(waiting.removeFirst().ticket)], timeout: 1000)
+    while !waiting.isEmpty, let seat = seats.first(where: { !$0.isBusy }) {
+      seat.isBusy = true
+      // The empty frame is the envelope that a REP socket expects.
+      try seat.socket.send([[], Ticket.frame(waiting.removeFirst().ticket)], timeout: 1000)
+    }
   }
 }

@@ -29,37 +29,37 @@ enum Ticket {
   }
 }
 
-/// One lane of a stage: a REP service with a thread of its own, since its work takes long and blocks.
+/// One seat of a lane: a REP service with a thread of its own, since its work takes long and blocks.
 ///
 /// It connects to the front end, as a stage in another process would. An empty message ends it.
 final class StageWorker: Sendable {
   private let finished = DispatchSemaphore(value: 0)
 
-  static func endpoint(_ lane: Lane) -> String { "inproc://pandion/\(lane.rawValue)" }
+  static func endpoint(_ lane: Lane, seat: Int) -> String { "inproc://pandion/\(lane.rawValue)/\(seat)" }
 
   init(
-    _ lane: Lane, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable,
+    _ lane: Lane, seat: Int, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable,
     log: @escaping @Sendable (String) -> Void
   ) {
     let finished = finished
     let thread = Thread {
       do {
-        try Self.serve(lane, context, pipeline, jobs)
+        try Self.serve(lane, seat, context, pipeline, jobs)
       } catch {
         log("lane \(lane.rawValue) ended: \(error)")
       }
       finished.signal()
     }
-    thread.name = "pandion-\(lane.rawValue)"
+    thread.name = "pandion-\(lane.rawValue)-\(seat)"
     thread.stackSize = 16 << 20
     thread.start()
   }
 
   private static func serve(
-    _ lane: Lane, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable
+    _ lane: Lane, _ seat: Int, _ context: Context, _ pipeline: Pipeline, _ jobs: JobTable
   ) throws(ZeroMQError) {
     let socket = try Socket(context, .rep)
-    try socket.connect(endpoint(lane))
+    try socket.connect(endpoint(lane, seat: seat))
     let notices = try Socket(context, .push)
     try notices.connect(FrontEnd.commandEndpoint)
     while true {

@@ -5,17 +5,39 @@ import Tensors
 extension Osprey {
   /// The most tokens of one answer, as in the reference.
   public static let maxTokensLimit = 1024
-  /// How many questions are decoded together.
-  private static let batchSize = 32
   /// Longer questions cannot fit any context and are not tokenised.
   private static let questionLimit = 1 << 16
 
   /// One question with the masks it is about, in order.
   public struct Request: Sendable {
     public let masks: [BitMask]
+    /// The masks' tokens, where they are known already.
+    let regions: [RegionTokens]?
     public let question: Question
+    /// The most tokens of its answer, 1…1024; nil for those of all.
+    public let maxTokens: Int?
 
-    public init(masks: [BitMask], question: Question) { (self.masks, self.question) = (masks, question) }
+    public init(masks: [BitMask], question: Question, maxTokens: Int? = nil) {
+      (self.masks, regions, self.question, self.maxTokens) = (masks, nil, question, maxTokens)
+    }
+
+    public init(regions: [RegionTokens], question: Question, maxTokens: Int? = nil) {
+      (masks, self.regions, self.question, self.maxTokens) = ([], regions, question, maxTokens)
+    }
+  }
+
+  /// How questions are answered.
+  public struct Settings: Sendable {
+    /// Of each answer, 1…1024.
+    public var maxTokens: Int
+    /// Nil for the likeliest words, so that results repeat.
+    public var sampling: Sampling?
+    /// Higher goes first among those who wait for the language model.
+    public var priority = 0
+
+    public init(maxTokens: Int, sampling: Sampling? = nil, priority: Int = 0) {
+      (self.maxTokens, self.sampling, self.priority) = (maxTokens, sampling, priority)
+    }
   }
 
   /// What the language model reads behind a picture.
@@ -26,32 +48,64 @@ extension Osprey {
     let regions: [RegionTokens]
   }
 
+  /// Answers questions about one picture, decoded together with each other and with those of other callers.
+  ///
+  /// - Parameters:
+  ///   - next: gives the next question, nil when there are no more. Called when there is room, so that masks need not all
+  ///     lie in memory.
+  ///   - isCancelled: asked before each step.
+  ///   - report: gets each answer as it comes, with the place of its question.
+  public func answer(
+    _ image: OspreyImage, _ settings: Settings, next: () throws(OspreyError) -> Request?,
+    isCancelled: () -> Bool = { false }, report: (Int, Answer) throws(OspreyError) -> Void
+  ) throws(OspreyError) {
+    try Self.check(settings)
+    var (count, open) = (0, [Int: (Question, Prompt)]())
+    try decoder.run(priority: settings.priority, isCancelled: isCancelled) { () throws(OspreyError) in
+      guard let request = try next() else { return nil }
+      let maxTokens = request.maxTokens ?? settings.maxTokens
+      try Self.check(Settings(maxTokens: maxTokens))
+      let prompt = try prompt(image, request)
+      open[count] = (request.question, prompt)
+      defer { count += 1 }
+      return sequence(image, prompt, maxTokens: maxTokens, sampling: settings.sampling, index: count)
+    } finished: { sequence throws(OspreyError) in
+      guard let (question, prompt) = open.removeValue(forKey: sequence.index) else { return }
+      try report(sequence.index, answer(question, prompt, sequence.generation))
+    }
+  }
+
+  private static func check(_ settings: Settings) throws(OspreyError) {
+    guard (1...maxTokensLimit).contains(settings.maxTokens) else {
+      throw .maxTokens(settings.maxTokens, limit: maxTokensLimit)
+    }
+    guard let sampling = settings.sampling else { return }
+    guard sampling.temperature >= 0, sampling.temperature <= Sampling.temperatureLimit else {
+      throw .sampling(reason: "temperature is \(sampling.temperature), it must be 0…\(Sampling.temperatureLimit)")
+    }
+    guard sampling.topP >= 0, sampling.topP <= 1 else {
+      throw .sampling(reason: "top_p is \(sampling.topP), it must be 0…1")
+    }
+  }
+
   /// Answers several questions about one picture, decoded together.
   ///
   /// - Parameters:
   ///   - maxTokens: of each answer, 1…1024.
   ///   - isCancelled: asked before each step.
   public func answer(
-    _ image: OspreyImage, _ requests: [Request], maxTokens: Int, isCancelled: () -> Bool = { false }
+    _ image: OspreyImage, _ requests: [Request], maxTokens: Int, sampling: Sampling? = nil,
+    isCancelled: () -> Bool = { false }
   ) throws(OspreyError) -> [Answer] {
-    guard (1...Self.maxTokensLimit).contains(maxTokens) else {
-      throw .maxTokens(maxTokens, limit: Self.maxTokensLimit)
+    var (rest, answers) = (requests[...], [Answer?](repeating: nil, count: requests.count))
+    try answer(image, Settings(maxTokens: maxTokens, sampling: sampling)) {
+      rest.popFirst()
+    } isCancelled: {
+      isCancelled()
+    } report: { index, answer in
+      answers[index] = answer
     }
-    var answers: [Answer] = []
-    for first in stride(from: 0, to: requests.count, by: Self.batchSize) {
-      let batch = requests[first..<min(first + Self.batchSize, requests.count)]
-      var prompts: [Prompt] = []
-      for request in batch {
-        if isCancelled() { throw .cancelled }
-        prompts.append(try prompt(image, request))
-      }
-      // Prompts that share less of the prefix than others repeat what they lack; all read the same part of the cache.
-      let generations = try generate(image, prompts, maxTokens: maxTokens, isCancelled: isCancelled)
-      for (request, (prompt, generation)) in zip(batch, zip(prompts, generations)) {
-        answers.append(answer(request.question, prompt, generation))
-      }
-    }
-    return answers
+    return answers.compactMap { $0 }
   }
 
   /// Answers one question about one or several regions.
@@ -86,13 +140,14 @@ extension Osprey {
   }
 
   func prompt(_ image: OspreyImage, _ request: Request) throws(OspreyError) -> Prompt {
-    let bytes = request.question.text.utf8.count
+    let question = request.question
+    let bytes = question.history.reduce(question.text.utf8.count) { $0 + $1.question.utf8.count + $1.answer.utf8.count }
     guard bytes <= Self.questionLimit else { throw .promptTooLong(tokens: bytes, limit: configuration.context) }
-    let parts = try request.question.parts(masks: request.masks.count)
-    let slots = PromptTemplate.suffix(parts, tokenizer)
+    let turns = try question.turns(masks: request.regions?.count ?? request.masks.count)
+    let slots = PromptTemplate.suffix(turns, tokenizer)
     let total = image.imageEnd + slots.reduce(0) { $0 + ($1.isRegion ? 2 : 1) }
     guard total < configuration.context else { throw .promptTooLong(tokens: total, limit: configuration.context) }
-    var regions: [RegionTokens] = []
+    var regions = request.regions ?? []
     for mask in request.masks { regions.append(try regionTokens(image.features, mask)) }
 
     var shared = 0
@@ -123,15 +178,23 @@ extension Osprey {
     return .concatenated(rows)
   }
 
-  func generate(
-    _ image: OspreyImage, _ prompts: [Prompt], maxTokens: Int, isCancelled: () -> Bool
-  ) throws(OspreyError) -> [Generation] {
-    var generations = Array(repeating: Generation(), count: prompts.count)
-    for (shared, group) in Dictionary(grouping: prompts.indices, by: { prompts[$0].shared }) {
-      let results = try llama.generate(
-        group.map { prompts[$0].embeddings }, prefix: (image.prefix, shared), maxTokens: maxTokens,
-        isCancelled: isCancelled)
-      for (index, result) in zip(group, results) { generations[index] = result }
+  private func sequence(
+    _ image: OspreyImage, _ prompt: Prompt, maxTokens: Int, sampling: Sampling?, index: Int
+  ) -> DecodingSequence {
+    DecodingSequence(
+      llama, prompt: prompt.embeddings, prefix: (image.prefix, prompt.shared), maxTokens: maxTokens,
+      sampling: sampling, index: index)
+  }
+
+  /// What the decoder makes of prompts, in their order.
+  func generate(_ image: OspreyImage, _ prompts: [Prompt], maxTokens: Int) throws(OspreyError) -> [Generation] {
+    var (started, generations) = (0, [Generation](repeating: Generation(), count: prompts.count))
+    try decoder.run(isCancelled: { false }) { () throws(OspreyError) in
+      guard started < prompts.count else { return nil }
+      defer { started += 1 }
+      return sequence(image, prompts[started], maxTokens: maxTokens, sampling: nil, index: started)
+    } finished: { sequence throws(OspreyError) in
+      generations[sequence.index] = sequence.generation
     }
     return generations
   }
@@ -144,6 +207,7 @@ extension Osprey {
       meanLogProbability: logs.isEmpty ? 0 : logs.reduce(0, +) / Double(logs.count),
       evidence: Evidence(
         regions: prompt.regions.map(\.levels), prompt: "\(PromptTemplate.name)/\(question.style?.rawValue ?? "free")",
+        question: question.asRead,
         isComplete: generation.isFinished))
   }
 }

@@ -29,12 +29,12 @@ extension Osprey {
     arrays.append(("osprey.mask_tokens", rows(prompt.regions.map(\.mask))))
     arrays.append(("osprey.position_tokens", rows(prompt.regions.map(\.position))))
 
-    let slots = PromptTemplate.suffix(try question.parts(masks: masks.count), tokenizer)
+    let slots = PromptTemplate.suffix(try question.turns(masks: masks.count), tokenizer)
     let whole = Tensor.concatenated([
       llama.embed(PromptTemplate.prefix(tokenizer)), features.imageTokens, splice(slots[...], prompt.regions),
     ])
     arrays.append(("osprey.prompt_embeddings", .float32(whole)))
-    let generation = try generate(seen, [prompt], maxTokens: maxTokens, isCancelled: { false })[0]
+    let generation = try generate(seen, [prompt], maxTokens: maxTokens)[0]
     if let logits = generation.firstLogits { arrays.append(("osprey.first_logits", .float32(logits))) }
     arrays.append(("osprey.generated", .int32(generation.ids.map { Int32(clamping: $0) })))
     return arrays

@@ -15,6 +15,7 @@ public final class Osprey: Sendable {
   let projector: Projector
   let extractor: MaskExtractor
   let llama: Llama
+  let decoder: Decoder
   /// How the words of a user's vocabulary are weighed against each other.
   public let calibration: VocabularyCalibration
 
@@ -50,6 +51,7 @@ public final class Osprey: Sendable {
     }
     (trunk, extractor, projector) = (vision.trunk, vision.extractor, vision.projector)
     llama = language
+    decoder = Decoder(language)
     self.tokenizer = pieces
     self.configuration = config
     self.preprocessor = preprocessor
@@ -81,18 +83,36 @@ public final class Osprey: Sendable {
   }
 
   /// The language model's work on a picture that all its questions share.
-  public func prefill(_ features: ImageFeatures) throws(OspreyError) -> OspreyImage {
+  ///
+  /// - Parameters:
+  ///   - cache: how the picture's keys and values are kept; nil for `cacheFormat(for:)`.
+  ///   - priority: higher goes first among those who wait for the language model.
+  public func prefill(
+    _ features: ImageFeatures, cache: CacheFormat? = nil, priority: Int = 0, isCancelled: () -> Bool = { false }
+  ) throws(OspreyError) -> OspreyImage {
     let before = PromptTemplate.prefix(tokenizer)
     let overview = tokenizer.encode(PromptTemplate.overview)
     let embeddings = Tensor.concatenated([llama.embed(before), features.imageTokens, llama.embed(overview)])
     guard embeddings.shape[0] < configuration.context else {
       throw .promptTooLong(tokens: embeddings.shape[0], limit: configuration.context)
     }
+    var prefix = try decoder.prefill(embeddings, priority: priority, isCancelled: isCancelled)
+    prefix.pack(as: cache ?? cacheFormat(for: features), heads: configuration.keyValueHeads)
     return OspreyImage(
-      features: features, prefix: llama.prefill(embeddings), imageEnd: before.count + features.imageTokens.shape[0],
-      overview: overview)
+      features: features, prefix: prefix, imageEnd: before.count + features.imageTokens.shape[0], overview: overview)
   }
 
+  /// Exact where a picture takes little memory, halves where it would take more than 256 MiB.
+  public func cacheFormat(for features: ImageFeatures) -> CacheFormat {
+    let bytes = llama.emptyCache(capacity: 1).byteCount * features.imageTokens.shape[0]
+    return bytes <= 256 << 20 ? .fp32 : .fp16
+  }
+
+  /// What the language model has done so far.
+  public var counts: DecoderCounts { decoder.counts }
+
   /// Everything that can be done for a picture before there is a question.
-  public func see(_ image: Image) throws(OspreyError) -> OspreyImage { try prefill(try features(image)) }
+  public func see(_ image: Image, cache: CacheFormat? = nil) throws(OspreyError) -> OspreyImage {
+    try prefill(try features(image), cache: cache)
+  }
 }

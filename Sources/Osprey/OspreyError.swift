@@ -20,6 +20,8 @@ public enum OspreyError: Error, Equatable, Sendable {
   /// The prompt with its picture and at least one word of answer does not fit the model's context.
   case promptTooLong(tokens: Int, limit: Int)
   case maxTokens(Int, limit: Int)
+  /// A temperature or a probability out of its range.
+  case sampling(reason: String)
   /// A vocabulary is empty, too long, or has an entry that is.
   case vocabulary(reason: String)
   case cancelled
@@ -42,6 +44,7 @@ extension OspreyError: CustomStringConvertible {
     case .imageSize(let width, let height): "a picture of \(width)×\(height) is too small or too elongated"
     case .promptTooLong(let tokens, let limit): "the prompt has \(tokens) tokens, the model takes \(limit)"
     case .maxTokens(let value, let limit): "max_tokens is \(value), it must be 1…\(limit)"
+    case .sampling(let reason): reason
     case .vocabulary(let reason): "the vocabulary \(reason)"
     case .cancelled: "cancelled"
     }

@@ -33,6 +33,11 @@ public final class OspreyImage: Sendable {
   public var width: Int { features.width }
   public var height: Int { features.height }
 
+  /// How its keys and values are kept.
+  public var cacheFormat: CacheFormat { prefix.format }
+  /// How many positions every question about it reads from there.
+  public var positions: Int { prefix.count }
+
   /// The memory held, in bytes.
   public var byteCount: Int { prefix.byteCount + features.byteCount }
 }

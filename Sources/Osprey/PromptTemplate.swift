@@ -8,6 +8,8 @@ enum PromptTemplate {
     + "The assistant gives helpful, detailed, and polite answers to the human's questions. USER: "
   static let overview = "\n\nThis provides an overview of the picture.\n"
   static let afterQuestion = " ASSISTANT:"
+  /// Before each question but the first.
+  static let beforeQuestion = "USER: "
 
   /// A place in a prompt behind the picture.
   enum Slot: Equatable {
@@ -21,23 +23,31 @@ enum PromptTemplate {
     [tokenizer.beginningId] + tokenizer.encode(beforeImage)
   }
 
-  /// Everything behind the picture. The text between two special tokens is tokenised apart, so that each stretch begins
-  /// with its own `▁`, as the fast LLaMA tokenizer does it.
-  static func suffix(_ question: [Question.Part], _ tokenizer: SentencePieceTokenizer) -> [Slot] {
+  /// Everything behind the picture: question and answer in turn, `</s>` behind each answer, the last question open. The
+  /// text between two special tokens is tokenised apart, so that each stretch begins with its own `▁`, as the fast LLaMA
+  /// tokenizer does it.
+  static func suffix(_ turns: [Question.PromptTurn], _ tokenizer: SentencePieceTokenizer) -> [Slot] {
     var (slots, text) = ([Slot](), overview)
     func flush() {
       slots += tokenizer.encode(text).map { .token($0) }
       text = ""
     }
-    for part in question {
-      switch part {
-      case .text(let piece): text += piece
-      case .region(let index):
-        flush()
-        slots.append(.region(index))
+    for turn in turns {
+      for part in turn.parts {
+        switch part {
+        case .text(let piece): text += piece
+        case .region(let index):
+          flush()
+          slots.append(.region(index))
+        }
       }
+      text += afterQuestion
+      guard let answer = turn.answer else { continue }
+      text += " " + answer
+      flush()
+      slots.append(.token(tokenizer.endId))
+      text = beforeQuestion
     }
-    text += afterQuestion
     flush()
     return slots
   }

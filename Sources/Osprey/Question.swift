@@ -8,18 +8,31 @@ public enum LabelStyle: String, Sendable, CaseIterable {
   case category
 }
 
-/// A question about regions of a picture: `<mask><pos>` stands for each mask in turn, or `<regionN>` for the N-th.
+/// A question about regions of a picture: `<mask><pos>` stands for each mask in turn, or `<regionN>` for the N-th. It may
+/// follow earlier ones about the same picture, which are then part of what the model reads.
 public struct Question: Sendable, Equatable {
+  /// An earlier question, with what was answered.
+  public struct Turn: Sendable, Equatable {
+    public let question: String
+    public let answer: String
+
+    public init(question: String, answer: String) { (self.question, self.answer) = (question, answer) }
+  }
+
   public let text: String
+  public let history: [Turn]
   /// How the answer is tidied: like a label's, or a free answer's.
   let style: LabelStyle?
 
   /// A question in the user's own words.
-  public init(_ text: String) { (self.text, style) = (text, nil) }
+  ///
+  /// - Parameter history: what was asked and answered before, the oldest first. The masks are those of all questions
+  ///   together, in order.
+  public init(_ text: String, history: [Turn] = []) { (self.text, self.history, style) = (text, history, nil) }
 
   /// A question as the reference asks it.
   public init(_ style: LabelStyle) {
-    self.style = style
+    (self.style, history) = (style, [])
     text =
       switch style {
       case .short: "Please give me a short description of <mask><pos>. Using a short phrase."
@@ -28,31 +41,74 @@ public struct Question: Sendable, Equatable {
       }
   }
 
+  /// As the model reads it, with `<mask><pos>` for each region.
+  public var asRead: String { text.replacing(Self.numbered, with: Self.pair) }
+
+  /// The numbers of `<regionN>` in a text, in order.
+  public static func regionNumbers(in text: String) -> [Int] {
+    text.matches(of: numbered).compactMap { Int($0.output.1) }
+  }
+
+  /// Another number for each `<regionN>`.
+  public static func renumbered(_ text: String, _ number: (Int) -> Int) -> String {
+    text.replacing(numbered) { "<region\(number(Int($0.output.1) ?? 0))>" }
+  }
+
+  static let pair = "<mask><pos>"
+  // Nine digits are read as a number without overflow; more are text.
+  private static var numbered: Regex<(Substring, Substring)> { /<region([0-9]{1,9})>/ }
+
   enum Part: Equatable {
     case text(String)
     /// The mask of this index.
     case region(Int)
   }
 
-  /// The question taken apart. A lone `<mask>`, `<pos>`, `<image>`, `</s>` and the like are plain text.
+  /// A question taken apart, and its answer if it has one already.
+  struct PromptTurn: Equatable {
+    var parts: [Part]
+    var answer: String?
+  }
+
+  /// The earlier questions and this one taken apart. A lone `<mask>`, `<pos>`, `<image>`, `</s>` and the like are plain
+  /// text, in answers everything is.
   ///
   /// - Parameter masks: how many masks there are; each must be named at least once.
-  func parts(masks: Int) throws(OspreyError) -> [Part] {
-    let numbered = /<region([0-9]{1,9})>/
-    let pairs = text.split(separator: "<mask><pos>", omittingEmptySubsequences: false)
-    guard text.contains(numbered) else {
-      guard pairs.count - 1 == masks else { throw .regionCount(inQuestion: pairs.count - 1, masks: masks) }
-      var parts: [Part] = []
-      for (i, piece) in pairs.enumerated() {
-        if i > 0 { parts.append(.region(i - 1)) }
-        if !piece.isEmpty { parts.append(.text(String(piece))) }
+  func turns(masks: Int) throws(OspreyError) -> [PromptTurn] {
+    let texts = history.map(\.question) + [text]
+    var turns: [PromptTurn] = []
+    if texts.contains(where: { $0.contains(Self.numbered) }) {
+      guard !texts.contains(where: { $0.contains(Self.pair) }) else {
+        throw .regionPlaceholder(reason: "use either <mask><pos> or <region1>, <region2>, …, not both")
       }
-      return parts
+      var named = Set<Int>()
+      for text in texts { turns.append(PromptTurn(parts: try Self.numberedParts(text, masks: masks, &named))) }
+      guard named.count == masks else { throw .regionCount(inQuestion: named.count, masks: masks) }
+    } else {
+      var count = 0
+      for text in texts { turns.append(PromptTurn(parts: Self.pairedParts(text, &count))) }
+      guard count == masks else { throw .regionCount(inQuestion: count, masks: masks) }
     }
-    guard pairs.count == 1 else {
-      throw .regionPlaceholder(reason: "use either <mask><pos> or <region1>, <region2>, …, not both")
+    for (i, turn) in history.enumerated() { turns[i].answer = turn.answer }
+    return turns
+  }
+
+  private static func pairedParts(_ text: String, _ count: inout Int) -> [Part] {
+    var parts: [Part] = []
+    for (i, piece) in text.split(separator: pair, omittingEmptySubsequences: false).enumerated() {
+      if i > 0 {
+        parts.append(.region(count))
+        count += 1
+      }
+      if !piece.isEmpty { parts.append(.text(String(piece))) }
     }
-    var (parts, named, rest) = ([Part](), Set<Int>(), text[...])
+    return parts
+  }
+
+  private static func numberedParts(
+    _ text: String, masks: Int, _ named: inout Set<Int>
+  ) throws(OspreyError) -> [Part] {
+    var (parts, rest) = ([Part](), text[...])
     while let match = rest.firstMatch(of: numbered) {
       let number = Int(match.output.1) ?? 0
       guard number >= 1, number <= masks else {
@@ -65,7 +121,6 @@ public struct Question: Sendable, Equatable {
       rest = rest[match.range.upperBound...]
     }
     if !rest.isEmpty { parts.append(.text(String(rest))) }
-    guard named.count == masks else { throw .regionCount(inQuestion: named.count, masks: masks) }
     return parts
   }
 }

@@ -1,91 +1,41 @@
 import CKernels
 
-/// Rows of keys or values that attention reads one stretch after the other, as if they lay in one tensor: a cached
-/// prefix that many sequences share, then what each has of its own.
-public struct KeyValueSegment: Sendable {
-  /// `[capacity, keyHeads·d]`, of which the first `count` rows are in use.
-  public let keys: Tensor
-  public let values: Tensor
-  public let count: Int
-
-  public init(keys: Tensor, values: Tensor, count: Int) {
-    precondition(keys.shape == values.shape && count >= 0 && count <= keys.shape[0])
-    (self.keys, self.values, self.count) = (keys, values, count)
-  }
-}
-
 extension Tensor {
-  /// Causal attention of a sequence's newest tokens over everything before them, without joining the segments.
+  /// Causal attention of several sequences' newest positions over everything before them. Neighbours with the same prefix
+  /// read it together: their queries are one matrix, so each of its keys and values is read once for all of them.
   ///
   /// - Parameters:
-  ///   - queries: `[N, heads·d]`: the last N of the `M = Σ count` positions that the segments hold.
-  ///   - segments: the sequence in order; all positions, the queries' own included.
+  ///   - queries: `[Σ rows, heads·d]`, sequence after sequence.
   ///   - keyHeads: divides `heads`; query head h reads key head `h / (heads / keyHeads)`.
-  /// - Returns: `[N, heads·d]`.
+  /// - Returns: `[Σ rows, heads·d]`.
   public static func causalAttention(
-    queries: Tensor, segments: [KeyValueSegment], heads: Int, keyHeads: Int, scale: Float
+    queries: Tensor, sequences: [AttendingSequence], heads: Int, keyHeads: Int, scale: Float
   ) -> Tensor {
     let (n, width) = (queries.shape[0], queries.shape[1])
     let d = width / heads
-    let keyWidth = keyHeads * d
-    let m = segments.reduce(0) { $0 + $1.count }
-    precondition(d * heads == width && heads % keyHeads == 0 && m >= n)
-    for segment in segments { precondition(segment.keys.shape[1] == keyWidth) }
-
-    // Rows are taken in blocks: a block sees no key behind its last row, so half of a long prefill is never computed.
-    let block = 128
+    precondition(d * heads == width && heads % keyHeads == 0 && sequences.reduce(0) { $0 + $1.rows } == n)
+    let blocks = AttentionBlock.cut(sequences)
+    let area = blocks.reduce(0) { max($0, $1.rows * $1.width) }
+    let scratchCount = blocks.reduce(0) { max($0, $1.scratchCount) }
     return queries.withUnsafe { q in
       Tensor([n, width]) { out in
         guard let q = q.baseAddress, let out = out.baseAddress else { return }
-        let blocks = (n + block - 1) / block
         // Side by side only what OpenBLAS itself runs on one thread: its threads inside ours wait for each other, and a
         // long prefill took seven times as long.
-        let area = min(n, block) * m
         let sideBySide = area * d <= gemmSingleThreadLimit
-        ComputePool.forEach(heads * blocks, grain: sideBySide ? max(1, (1 << 15) / max(area, 1)) : Int.max) { jobs in
-          let scores = Buffer(uninitialized: min(n, block) * m)
+        let grain = sideBySide ? max(1, (1 << 15) / max(area * (heads / keyHeads), 1)) : Int.max
+        ComputePool.forEach(keyHeads * blocks.count, grain: grain) { jobs in
+          let scores = Buffer(uninitialized: area * (heads / keyHeads))
+          let scratch = Buffer(uninitialized: scratchCount)
           for job in jobs {
-            let (head, first) = (job / blocks, job % blocks * block)
-            let rows = min(block, n - first)
-            let visible = m - n + first + rows
-            let keyOffset = head / (heads / keyHeads) * d
-            let from = q + first * width + head * d
-            forEachSegment(segments, upTo: visible) { segment, start, count in
-              segment.keys.withUnsafe { keys in
-                guard let keys = keys.baseAddress else { return }
-                gemm(
-                  transposeB: true, rows: rows, columns: count, inner: d, alpha: scale, a: from, strideA: width,
-                  b: keys + keyOffset, strideB: keyWidth, c: scores.base + start, strideC: visible)
-              }
-            }
-            for i in 0..<rows where i + 1 < rows {
-              (scores.base + i * visible + visible - rows + i + 1).update(repeating: -.infinity, count: rows - i - 1)
-            }
-            kernels.softmax_rows(scores.base, rows, visible)
-            forEachSegment(segments, upTo: visible) { segment, start, count in
-              segment.values.withUnsafe { values in
-                guard let values = values.baseAddress else { return }
-                gemm(
-                  transposeB: false, rows: rows, columns: d, inner: count, a: scores.base + start, strideA: visible,
-                  b: values + keyOffset, strideB: keyWidth, beta: start == 0 ? 0 : 1,
-                  c: out + first * width + head * d, strideC: width)
-              }
-            }
+            let (keyHead, block) = (job / blocks.count, blocks[job % blocks.count])
+            let task = AttentionTask(
+              block: block, keyHead: keyHead, group: heads / keyHeads, d: d, width: width, scale: scale,
+              scores: scores.base, scratch: scratch.base)
+            task.run(q, out)
           }
         }
       }
-    }
-  }
-
-  private static func forEachSegment(
-    _ segments: [KeyValueSegment], upTo limit: Int, _ body: (KeyValueSegment, _ start: Int, _ count: Int) -> Void
-  ) {
-    var start = 0
-    for segment in segments {
-      let count = min(segment.count, limit - start)
-      if count > 0 { body(segment, start, count) }
-      start += segment.count
-      if start >= limit { return }
     }
   }
 
@@ -100,4 +50,126 @@ extension Tensor {
       }
     }
   }
+}
+
+/// Consecutive rows of queries that read the same prefix, and each its sequence's own positions.
+struct AttentionBlock {
+  /// Rows of one sequence. None sees a position behind its last row, so half of a long prefill is never computed.
+  struct Span {
+    /// The first row, counted within the block.
+    let first: Int
+    let rows: Int
+    let own: KeyValueSegment
+    /// How many of its own positions the last row sees.
+    let visible: Int
+  }
+
+  let first: Int
+  let prefix: KeyValueSegment?
+  private(set) var rows = 0
+  private(set) var spans: [Span] = []
+  /// The most own positions that a row sees.
+  private(set) var ownWidth = 0
+
+  private static let limit = 128
+
+  var prefixCount: Int { prefix?.count ?? 0 }
+  /// The scores of a row: the prefix's, then its own.
+  var width: Int { prefixCount + ownWidth }
+  var scratchCount: Int { spans.reduce(prefix?.scratchCount ?? 0) { max($0, $1.own.scratchCount) } }
+
+  static func cut(_ sequences: [AttendingSequence]) -> [AttentionBlock] {
+    var (blocks, row) = ([AttentionBlock](), 0)
+    for sequence in sequences {
+      for start in stride(from: 0, to: sequence.rows, by: limit) {
+        let count = min(limit, sequence.rows - start)
+        let fits = blocks.last.map { $0.takes(sequence.prefix, count) } ?? false
+        if !fits { blocks.append(AttentionBlock(first: row, prefix: sequence.prefix)) }
+        blocks[blocks.count - 1].add(sequence, start, count)
+        row += count
+      }
+    }
+    return blocks
+  }
+
+  private init(first: Int, prefix: KeyValueSegment?) { (self.first, self.prefix) = (first, prefix) }
+
+  private func takes(_ other: KeyValueSegment?, _ count: Int) -> Bool {
+    guard rows + count <= Self.limit, let prefix, let other else { return false }
+    return prefix.isSame(as: other)
+  }
+
+  private mutating func add(_ sequence: AttendingSequence, _ start: Int, _ count: Int) {
+    let visible = sequence.own.count - sequence.rows + start + count
+    spans.append(Span(first: rows, rows: count, own: sequence.own, visible: visible))
+    rows += count
+    ownWidth = max(ownWidth, visible)
+  }
+}
+
+/// The work on one block for the query heads that share a key head. Their scores are held at once, so that packed keys and
+/// values are widened once for all of them.
+private struct AttentionTask {
+  let block: AttentionBlock
+  let keyHead: Int
+  /// How many query heads share the key head.
+  let group: Int
+  let d: Int
+  /// From row to row of queries and output.
+  let width: Int
+  let scale: Float
+  /// `[group, rows, block.width]`
+  let scores: UnsafeMutablePointer<Float>
+  let scratch: UnsafeMutablePointer<Float>
+
+  func run(_ queries: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>) {
+    let columns = block.width
+    let q = queries + block.first * width + keyHead * group * d
+    let o = out + block.first * width + keyHead * group * d
+    if let prefix = block.prefix {
+      prefix.withRows(.keys, head: keyHead, width: d, scratch: scratch) { keys, stride in
+        for g in 0..<group {
+          gemm(
+            transposeB: true, rows: block.rows, columns: prefix.count, inner: d, alpha: scale, a: q + g * d,
+            strideA: width, b: keys, strideB: stride, c: scores(g), strideC: columns)
+        }
+      }
+    }
+    for span in block.spans {
+      span.own.withRows(.keys, head: keyHead, width: d, scratch: scratch) { keys, stride in
+        for g in 0..<group {
+          let target = scores(g) + span.first * columns + block.prefixCount
+          gemm(
+            transposeB: true, rows: span.rows, columns: span.visible, inner: d, alpha: scale,
+            a: q + span.first * width + g * d, strideA: width, b: keys, strideB: stride, c: target, strideC: columns)
+          for i in 0..<span.rows {
+            let seen = span.visible - span.rows + i + 1
+            (target + i * columns + seen).update(repeating: -.infinity, count: block.ownWidth - seen)
+          }
+        }
+      }
+    }
+    kernels.softmax_rows(scores, group * block.rows, columns)
+    if let prefix = block.prefix {
+      prefix.withRows(.values, head: keyHead, width: d, scratch: scratch) { values, stride in
+        for g in 0..<group {
+          gemm(
+            transposeB: false, rows: block.rows, columns: d, inner: prefix.count, a: scores(g), strideA: columns,
+            b: values, strideB: stride, c: o + g * d, strideC: width)
+        }
+      }
+    }
+    for span in block.spans {
+      span.own.withRows(.values, head: keyHead, width: d, scratch: scratch) { values, stride in
+        for g in 0..<group {
+          gemm(
+            transposeB: false, rows: span.rows, columns: d, inner: span.visible,
+            a: scores(g) + span.first * columns + block.prefixCount, strideA: columns, b: values, strideB: stride,
+            beta: block.prefix == nil ? 0 : 1, c: o + span.first * width + g * d, strideC: width)
+        }
+      }
+    }
+  }
+
+  private func scores(_ g: Int) -> UnsafeMutablePointer<Float> { scores + g * block.rows * block.width }
 }

@@ -18,6 +18,12 @@ public enum JSONValue: Sendable, Equatable {
     self = .object(JSONObject(entries.compactMap { key, value in value.map { (key, $0) } }))
   }
 
+  /// An object with further entries behind its own; anything else as it is.
+  public func appending(_ entries: [(String, JSONValue?)]) -> JSONValue {
+    guard case .object(let object) = self else { return self }
+    return JSONValue(entries: object.entries.map { ($0.key, $0.value) } + entries)
+  }
+
   /// The value of a key, if this is an object that has it.
   public subscript(key: String) -> JSONValue? {
     guard case .object(let object) = self else { return nil }

@@ -72,7 +72,7 @@ public struct ReplyMask: Sendable, Equatable {
   public var cropBox: JSONValue?
   public var label: String?
   public var description: String?
-  /// The mean log-probability of the words' tokens, as a probability.
+  /// The words' mean token log-probability, as a probability: its exponential.
   public var score: Float?
   public var alternatives: [(label: String, score: Float)] = []
   /// The id of the smallest larger mask that holds nearly all of this one.

@@ -132,44 +132,4 @@ struct RequestReader {
     }
     return index
   }
-
-  private func label(_ fields: Fields) throws(WireError) -> LabelRequest {
-    var request = LabelRequest(image: try image(fields), regions: try regions(fields))
-    request.style = try fields.choice("style") ?? .short
-    request.question = try fields.text("question", limit: limits.textBytes)
-    if let question = request.question, question.allSatisfy(\.isWhitespace) {
-      throw .bad("question is empty; leave it out for the question of its style")
-    }
-    if let words = try fields.list("vocabulary", limit: limits.vocabulary) {
-      guard request.question == nil else { throw .bad("question and vocabulary come together; give one of them") }
-      guard !words.isEmpty else { throw .bad("vocabulary is empty; it is a list of words to choose from") }
-      var vocabulary: [String] = []
-      for (index, word) in words.enumerated() {
-        vocabulary.append(try Fields.text(word, "vocabulary[\(index)]", limit: 256))
-      }
-      request.vocabulary = vocabulary
-    }
-    request.maxTokens = try fields.integer("max_tokens", in: 1...limits.maxTokens)
-    // `masks` is the encoding of the reply, unless it is the masks themselves; then the encoding has this name.
-    let hasMasks = fields["masks"]?.array != nil
-    request.masks = try fields.choice(hasMasks ? "mask_encoding" : "masks") ?? .cocoRLE
-    return request
-  }
-
-  private func regions(_ fields: Fields) throws(WireError) -> LabelRequest.Regions {
-    let isAuto = try fields.flag("auto") ?? false
-    let masks = fields["masks"]?.array == nil ? nil : try fields.list("masks", limit: limits.masks)
-    let given = [isAuto, masks != nil, fields["prompts"] != nil].count { $0 }
-    guard given == 1 else {
-      let state = given == 0 ? "are missing" : "come together"
-      throw .bad("prompts, masks and auto \(state): give prompts, or a list of masks, or \"auto\":true")
-    }
-    if isAuto { return .auto(try automaticParameters(fields)) }
-    guard let masks else {
-      return .prompts(try requiredPrompts(fields), multimask: try fields.flag("multimask") ?? false)
-    }
-    var regions: [GivenMask] = []
-    for (index, mask) in masks.enumerated() { regions.append(try givenMask(mask, path: "masks[\(index)]")) }
-    return .masks(regions)
-  }
 }

@@ -29,11 +29,18 @@ extension Request.Operation {
     case .label(let request):
       request.regions.fields(request.masks) + [
         ("style", .string(request.style.rawValue)), ("question", request.question.map { .string($0) }),
+        ("history", request.history.isEmpty ? nil : .array(request.history.map(\.json))),
         ("vocabulary", request.vocabulary.map { .array($0.map { .string($0) }) }),
         ("max_tokens", request.maxTokens.map { .integer($0) }),
+        ("temperature", request.temperature.map { .number($0) }), ("top_p", request.topP.map { .number($0) }),
+        ("seed", request.seed.map { .integer($0) }),
       ]
     }
   }
+}
+
+extension LabelRequest.Turn {
+  fileprivate var json: JSONValue { .array([.string(question), .string(answer)]) }
 }
 
 extension LabelRequest.Regions {

@@ -147,32 +147,6 @@ public struct AutoRequest: Sendable, Equatable {
   public init(image: ImageReference) { self.image = image }
 }
 
-/// `label`: masks with words.
-public struct LabelRequest: Sendable, Equatable {
-  public var image: ImageReference
-  public var regions: Regions
-  public var style = LabelStyle.short
-  /// A question of the user's own, with `<mask>` where the region belongs.
-  public var question: String?
-  /// The words to choose from.
-  public var vocabulary: [String]?
-  /// The longest answer, in tokens.
-  public var maxTokens: Int?
-  public var masks = MaskEncoding.cocoRLE
-
-  /// Where the masks come from.
-  public enum Regions: Sendable, Equatable {
-    case prompts([WirePrompt], multimask: Bool)
-    case masks([GivenMask])
-    case auto(AutomaticParameters)
-  }
-
-  public init(image: ImageReference, regions: Regions) { (self.image, self.regions) = (image, regions) }
-}
-
-/// What kind of words are wanted.
-public enum LabelStyle: String, Sendable, CaseIterable { case short, detailed, category }
-
 /// A mask that a client brings: an object that has a `segmentation`, such as `auto` gives.
 public struct GivenMask: Sendable, Equatable {
   public var height: Int

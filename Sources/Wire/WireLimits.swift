@@ -15,6 +15,8 @@ public struct WireLimits: Sendable, Equatable {
   /// Any text of the header, in bytes.
   public var textBytes = 4096
   public var maxTokens = 1024
+  /// Earlier questions of a label request.
+  public var history = 16
   /// Sides of a raw picture, in pixels.
   public var imageSide = 16_384
 
@@ -26,6 +28,7 @@ public struct WireLimits: Sendable, Equatable {
       ("blob_bytes", .integer(blobBytes)), ("prompts", .integer(prompts)),
       ("points_per_prompt", .integer(pointsPerPrompt)), ("masks", .integer(masks)),
       ("vocabulary", .integer(vocabulary)), ("text_bytes", .integer(textBytes)), ("max_tokens", .integer(maxTokens)),
+      ("history", .integer(history)),
       ("image_side", .integer(imageSide)),
     ])
   }

@@ -40,7 +40,7 @@ enum Backend: ~Copyable {
 struct Exchange {
   let reply: Reply
 
-  fileprivate init(reply: Reply) { self.reply = reply }
+  init(reply: Reply) { self.reply = reply }
 
   /// Asks one thing only.
   init(_ operation: Request.Operation, blobs: [[UInt8]], models: ModelOptions, output: OutputOptions) throws {

@@ -13,11 +13,13 @@ extension ModelOptions {
     return try pipeline(segments: segments, labels: labels)
   }
 
-  func pipeline(segments: Bool = true, labels: Bool = true) throws -> Pipeline {
+  /// - Parameter cacheBytes: the most memory of pictures and what was seen in them; the pipeline's own bound without it.
+  func pipeline(segments: Bool = true, labels: Bool = true, cacheBytes: Int? = nil) throws -> Pipeline {
     apply()
     let loader = ModelLoader()
     return Pipeline(
       segmenter: segments ? try loader.segmentEngine(segmenter) : nil,
-      labeler: labels ? try loader.labelEngine(labeler, visionTower: visionTower) : nil, version: Version.current)
+      labeler: labels ? try loader.labelEngine(labeler, visionTower: visionTower, cache: kvCache) : nil,
+      version: Version.current, pictures: cacheBytes.map { PictureStore(bytes: $0) } ?? PictureStore())
   }
 }

@@ -19,6 +19,12 @@ struct ModelOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The precision of computation.", valueName: "fp32"))
   var precision: Precision = .fp32
 
+  @Option(
+    help: ArgumentHelp(
+      "How the labeler keeps a picture's keys and values: exact, in halves, or in 8 bits. Unless given fp32, or fp16 where that takes more than 256 MiB.",
+      valueName: "fp32|fp16|q8"))
+  var kvCache: CacheFormat?
+
   func validate() throws {
     if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must lie in 1…1024") }
   }
@@ -27,3 +33,5 @@ struct ModelOptions: ParsableArguments {
 }
 
 enum Precision: String, ExpressibleByArgument, CaseIterable { case fp32 }
+
+extension CacheFormat: ExpressibleByArgument {}

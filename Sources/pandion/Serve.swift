@@ -20,10 +20,16 @@ struct Serve: ParsableCommand {
   var controlEndpoints: [String] = []
 
   @Option(help: "How many requests may wait; more are told to come back.") var queue: Int?
+  @Option(
+    help: ArgumentHelp(
+      "The most memory of pictures and what the models saw in them, in MiB. What was used longest ago goes first, and is seen again when it is asked for again.",
+      valueName: "MIB"))
+  var cacheMb = 1024
   @OptionGroup var models: ModelOptions
 
   func validate() throws {
     if let queue, !(1...65_536).contains(queue) { throw ValidationError("--queue must lie in 1…65536") }
+    if !(1...1 << 24).contains(cacheMb) { throw ValidationError("--cache-mb must lie in 1…\(1 << 24)") }
   }
 
   func run() throws {
@@ -32,7 +38,7 @@ struct Serve: ParsableCommand {
     if !controlEndpoints.isEmpty { configuration.controlEndpoints = controlEndpoints }
     if let queue { configuration.queue = queue }
     let start = ContinuousClock.now
-    let pipeline = try models.pipeline()
+    let pipeline = try models.pipeline(cacheBytes: cacheMb << 20)
     let server = try Server(configuration, pipeline) { Standard.error($0) }
     try server.runUntilSignalled {
       let seconds = String(format: "%.2f", start.duration(to: .now).seconds)

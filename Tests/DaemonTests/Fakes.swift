@@ -66,19 +66,36 @@ func square(_ x: Int, _ y: Int, _ half: Int) -> RunLengthEncoding {
 final class FakeLabeler: LabelEngine {
   let model = ModelDescription(name: "fake", role: "labeler", architecture: "area")
   let looked = Atomic<Int>(0)
+  let read = Atomic<Int>(0)
   let answered = Atomic<Int>(0)
+  let prefixBytes: Int
+
+  init(prefixBytes: Int = 20) { self.prefixBytes = prefixBytes }
 
   func look(_ image: Image) throws -> any Held {
     looked.add(1, ordering: .relaxed)
     return FakeMemory(byteCount: 10)
   }
-  func read(_ features: any Held) throws -> any Held { FakeMemory(byteCount: 20) }
+  func read(_ features: any Held, priority: Int, isCancelled: () -> Bool) throws -> any Held {
+    read.add(1, ordering: .relaxed)
+    return FakeMemory(byteCount: prefixBytes)
+  }
 
-  func words(_ seen: any Held, _ masks: [BitMask], _ wish: WordsWish, isCancelled: () -> Bool) throws -> [Words] {
-    masks.map {
+  func words(
+    _ seen: any Held, _ masks: [RunLengthEncoding], _ wish: WordsWish, isCancelled: () -> Bool,
+    report: (Int, Words) -> Void
+  ) throws {
+    for (index, mask) in masks.enumerated() {
       answered.add(1, ordering: .relaxed)
-      return Words(label: "area \($0.area)", score: 0.5)
+      let evidence = JSONValue(entries: [("wish", .string("\(wish.temperature ?? 0) \(wish.history.count)"))])
+      report(index, Words(label: "area \(mask.area)", score: 0.5, evidence: evidence))
     }
+  }
+
+  func answer(
+    _ seen: any Held, _ masks: [RunLengthEncoding], _ wish: WordsWish, isCancelled: () -> Bool
+  ) throws -> Words {
+    Words(label: "\(masks.count) masks, \(wish.history.count) turns", score: 0.25)
   }
 }
 

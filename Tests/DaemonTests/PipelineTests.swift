@@ -1,6 +1,7 @@
 import Foundation
 import Imaging
 import Masks
+import Osprey
 import Testing
 import Wire
 
@@ -149,10 +150,18 @@ import Wire
     #expect(square(16, 12, 2).intersection(square(17, 12, 2)) == 12)
   }
 
-  @Test func aQuestionHasItsRegionOnce() {
-    #expect(OspreyEngine.withRegion("What is <mask>?") == "What is <mask><pos>?")
-    #expect(OspreyEngine.withRegion("What is <mask><pos>?") == "What is <mask><pos>?")
-    #expect(OspreyEngine.withRegion("What is it made of?") == "What is it made of? <mask><pos>")
+  @Test func aQuestionAboutAMaskNamesIt() {
+    func asked(_ question: String, _ history: [String] = []) -> Question {
+      var wish = WordsWish(style: .short, question: question)
+      wish.history = history.map { .init(question: $0, answer: "<mask>") }
+      return OspreyEngine.perMask(wish)
+    }
+    #expect(asked("What is <mask>?").asRead == "What is <mask><pos>?")
+    #expect(asked("What is <mask><pos>?").asRead == "What is <mask><pos>?")
+    #expect(asked("What is it made of?").asRead == "What is it made of? <mask><pos>")
+    let following = asked("And its colour?", ["What is <mask>?"])
+    #expect(following.asRead == "And its colour?")
+    #expect(following.history == [.init(question: "What is <region1>?", answer: "<mask>")])
   }
 
   @Test func aRuntimeFolderThatOthersMayEnterIsRefused() throws {

@@ -184,6 +184,62 @@ import ZeroMQ
     try rig.stop()
   }
 
+  @Test func streamingWithoutMasksGivesOneReply() throws {
+    let rig = try Rig()
+    let reply = try rig.ask(
+      #"{"v":1,"op":"label","id":"s","stream":true,"image":{"blob":0,"encoding":"png"},"masks":[]}"#, [Pictures.png()])
+    #expect(reply["final"] == .bool(true) && reply["seq"] == .integer(0) && reply["masks"]?.array?.isEmpty == true)
+    try rig.stop()
+  }
+
+  @Test func aQuestionAboutSeveralMasksHasOneAnswer() throws {
+    let rig = try Rig()
+    let header =
+      #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},\#(Self.click),"question":"And <region1>?","history":[["a","b"]]}"#
+    let reply = try rig.ask(header, [Pictures.png()])
+    #expect(reply["answer"]?["text"] == .string("1 masks, 1 turns") && reply["answer"]?["score"] == .number(0.25))
+    #expect(reply["masks"]?[0]?["label"] == nil && reply["masks"]?[0]?["segmentation"] != nil)
+    let none = try rig.ask(
+      #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"masks":[],"question":"And <region1>?"}"#,
+      [Pictures.png()])
+    #expect(
+      none["error"]?["message"] == .string("question names regions, but there are no masks to ask about"))
+    try rig.stop()
+  }
+
+  /// What the language model read of a picture is let go of before the picture, and read again when it is needed.
+  @Test func prefixesAreKeptWithinBounds() throws {
+    let labeler = FakeLabeler(prefixBytes: 1 << 20)
+    let pipeline = Pipeline(segmenter: nil, labeler: labeler, pictures: PictureStore(bytes: (1 << 20) + (1 << 19)))
+    let server = try Server(
+      Configuration(endpoints: ["tcp://127.0.0.1:*"], controlEndpoints: ["tcp://127.0.0.1:*"]), pipeline)
+    try server.start()
+    let client = try Client(endpoint: server.endpoints[0])
+    let images = try (0..<2).map { shift in
+      try Image(width: 32, height: 24, pixels: (0..<32 * 24 * 3).map { UInt8(truncatingIfNeeded: $0 * (7 + shift)) })
+        .encodedPNG()
+    }
+    let mask = GivenMask(height: 24, width: 32, counts: .raw([100, 668]))
+    let picture = ImageReference.blob(index: 0, encoding: .png, raw: nil)
+    var handles: [String] = []
+    for blob in [images[0], images[0], images[1], images[0]] {
+      let reply = try client.send(
+        Request(.label(LabelRequest(image: picture, regions: .masks([mask])))), blobs: [blob])
+      handles.append(try #require(reply.header["image"]?["handle"]?.string))
+    }
+    let control = try Client(endpoint: server.controlEndpoints[0])
+    let stats = try control.send(Request(.stats)).header["prefix"]
+    #expect(stats?["computed"] == .integer(3) && stats?["reused"] == .integer(1))
+    #expect(stats?["evicted"] == .integer(2) && stats?["held"] == .integer(1))
+    #expect(stats?["bytes"] == .integer(1 << 20))
+    // The picture itself is still held.
+    let again = try client.send(
+      Request(.label(LabelRequest(image: .handle(handles[2]), regions: .masks([mask])))))
+    #expect(again.error == nil && labeler.read.load(ordering: .relaxed) == 4)
+    server.drain()
+    try server.wait()
+  }
+
   @Test func noSignalIsLostHoweverSoonItComes() throws {
     for _ in 0..<50 {
       let signals = try TerminationSignals()

@@ -42,13 +42,39 @@ import Testing
     let tokenizer = try SentencePieceTokenizer(path: Fixture.path("tokenizer.model"))
     for entry in golden.cases {
       var ids = PromptTemplate.prefix(tokenizer) + [-200]
-      for slot in PromptTemplate.suffix(try entry.asked.parts(masks: entry.runs.count), tokenizer) {
+      for slot in PromptTemplate.suffix(try entry.asked.turns(masks: entry.runs.count), tokenizer) {
         switch slot {
         case .token(let id): ids.append(id)
         case .region: ids += [tokenizer.maskId, tokenizer.positionId]
         }
       }
       #expect(ids == entry.promptIds, "\(entry.name)")
+    }
+  }
+
+  /// Follow-up questions, by the official template and transformers' tokenizer: `Tools/parity/conversation.py`.
+  @Test func conversationsHaveTheOfficialTokens() throws {
+    struct Case: Decodable {
+      let turns: [[String?]]
+      let ids: [Int]
+    }
+    let tokenizer = try SentencePieceTokenizer(path: Fixture.path("tokenizer.model"))
+    let cases = try Fixture.json("conversations.json", as: [Case].self)
+    #expect(cases.count >= 4)
+    for entry in cases {
+      let history = entry.turns.dropLast().map { Question.Turn(question: $0[0] ?? "", answer: $0[1] ?? "") }
+      let question = Question(entry.turns[entry.turns.count - 1][0] ?? "", history: history)
+      let masks = entry.turns.reduce(0) {
+        $0 + ($1[0] ?? "").split(separator: "<mask><pos>", omittingEmptySubsequences: false).count - 1
+      }
+      var ids = PromptTemplate.prefix(tokenizer) + [-200]
+      for slot in PromptTemplate.suffix(try question.turns(masks: masks), tokenizer) {
+        switch slot {
+        case .token(let id): ids.append(id)
+        case .region: ids += [tokenizer.maskId, tokenizer.positionId]
+        }
+      }
+      #expect(ids == entry.ids, "\(entry.turns)")
     }
   }
 

@@ -8,22 +8,38 @@ import Testing
 @Suite struct QuestionTests {
   @Test func regionsAreFoundInOrder() throws {
     #expect(
-      try Question("Is <mask><pos> near <mask><pos>?").parts(masks: 2) == [
+      try Question("Is <mask><pos> near <mask><pos>?").turns(masks: 2)[0].parts == [
         .text("Is "), .region(0), .text(" near "), .region(1), .text("?"),
       ])
     #expect(
-      try Question("<region2> or <region1> or <region2>").parts(masks: 2) == [
+      try Question("<region2> or <region1> or <region2>").turns(masks: 2)[0].parts == [
         .region(1), .text(" or "), .region(0), .text(" or "), .region(1),
       ])
-    #expect(try Question("What is this? <mask> </s> <image> <pos>").parts(masks: 0).count == 1)
+    #expect(try Question("What is this? <mask> </s> <image> <pos>").turns(masks: 0)[0].parts.count == 1)
+  }
+
+  /// Masks are counted through all questions; numbers may come again; answers are text.
+  @Test func earlierQuestionsNameRegionsToo() throws {
+    let paired = Question("And <mask><pos>?", history: [.init(question: "<mask><pos>?", answer: "<mask><pos>")])
+    #expect(
+      try paired.turns(masks: 2).map(\.parts) == [[.region(0), .text("?")], [.text("And "), .region(1), .text("?")]])
+    #expect(try paired.turns(masks: 2).map(\.answer) == ["<mask><pos>", nil])
+    let numbered = Question("<region2>, not <region1>", history: [.init(question: "<region1>", answer: "a")])
+    #expect(numbered.asRead == "<mask><pos>, not <mask><pos>")
+    #expect(try numbered.turns(masks: 2)[1].parts == [.region(1), .text(", not "), .region(0)])
+    #expect(Question.regionNumbers(in: "<region10> <region2> <region> <regionx>") == [10, 2])
+    #expect(Question.renumbered("<region10> <region2>") { $0 + 1 } == "<region11> <region3>")
+    #expect(throws: OspreyError.self) {
+      try Question("<region1>", history: [.init(question: "<mask><pos>", answer: "a")]).turns(masks: 1)
+    }
   }
 
   @Test func wrongRegionsAreRefused() {
-    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question(.short).parts(masks: 2) }
-    #expect(throws: OspreyError.regionCount(inQuestion: 0, masks: 1)) { try Question("What?").parts(masks: 1) }
-    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question("<region1>").parts(masks: 2) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question(.short).turns(masks: 2) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 0, masks: 1)) { try Question("What?").turns(masks: 1) }
+    #expect(throws: OspreyError.regionCount(inQuestion: 1, masks: 2)) { try Question("<region1>").turns(masks: 2) }
     for text in ["<region0>", "<region3>", "<region999999999>", "<region1> <mask><pos>"] {
-      #expect(throws: OspreyError.self) { try Question(text).parts(masks: 2) }
+      #expect(throws: OspreyError.self) { try Question(text).turns(masks: 2) }
     }
   }
 
@@ -69,7 +85,7 @@ import Testing
 
     let prompt = try osprey.prompt(seen, .init(masks: [mask], question: Question(.category)))
     let prefix = (cache: seen.prefix, count: prompt.shared)
-    let generation = try osprey.llama.generate([prompt.embeddings], prefix: prefix, maxTokens: 6) { false }[0]
+    let generation = try osprey.generate(seen, [prompt], maxTokens: 6)[0]
     // What is generated, cut anywhere and continued otherwise: the trie's branches share what they begin with.
     let ids = generation.ids
     let words = (1...ids.count).map { Array(ids.prefix($0)) } + [[ids[0], ids[2]], Array(ids.reversed())]

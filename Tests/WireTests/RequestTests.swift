@@ -39,6 +39,7 @@ import Testing
     #"{"v":1,"op":"auto","image":{"blob":0,"encoding":"png"},"point_grids":[[[0.5,0.25]]],"masks":"none"}"#,
     #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"auto":true,"points_per_side":8,"style":"category","vocabulary":["mug","bowl"],"max_tokens":9}"#,
     #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"masks":[{"segmentation":{"size":[2,3],"counts":"06"},"predicted_iou":0.9},{"segmentation":{"size":[2,3],"counts":[1,5]}}],"mask_encoding":"png","question":"What is <mask>?"}"#,
+    #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"auto":true,"question":"And <region2>?","history":[["Where is <region1>?","on the table"],["Why?","no"]],"temperature":0.5,"top_p":0.9,"seed":7}"#,
     #"{"v":1,"op":"cancel","request":"7"}"#, #"{"v":1,"op":"drain"}"#,
   ])
   func whatIsWrittenReadsBackTheSame(text: String) throws {
@@ -181,5 +182,44 @@ import Testing
     let tooMany =
       #"{"v":1,"op":"segment","image":{"blob":0,"encoding":"png"},"prompts":[\#(String(repeating: "{},", count: 300)){}]}"#
     #expect(message(tooMany) == "too_large: prompts has 301 entries; at most 256 are read")
+  }
+
+  @Test(arguments: [
+    (#""temperature":-1"#, "temperature is -1.0; it lies in 0.0…100.0"),
+    (#""temperature":101"#, "temperature is 101.0; it lies in 0.0…100.0"),
+    (#""temperature":"hot""#, "temperature is a string; it is to be a number"),
+    (#""temperature":NaN"#, "temperature is NaN; it is to be a finite number"),
+    (#""temperature":1,"top_p":1.5"#, "top_p is 1.5; it lies in 0.0…1.0"),
+    (
+      #""top_p":0.5"#,
+      "top_p is given without temperature; without one the likeliest words are taken and nothing is drawn"
+    ),
+    (#""temperature":1,"seed":-1"#, "seed is -1; it is at least 0"),
+    (#""temperature":1,"seed":1.5"#, "seed is a number; it is to be an integer"),
+    (
+      #""temperature":1,"vocabulary":["a"]"#,
+      "temperature and vocabulary come together; from a vocabulary nothing is drawn, give one of them"
+    ),
+    (
+      #""history":[["a","b"]]"#,
+      "history is given without question; it is what was asked and answered before the question"
+    ),
+    (#""question":"a","history":{"a":"b"}"#, "history is an object; it is to be a list"),
+    (#""question":"a","history":["a","b"]"#, "history[0] is a string; it is to be [question, answer]"),
+    (#""question":"a","history":[["a"]]"#, "history[0] has 1 entries; it is [question, answer]"),
+    (#""question":"a","history":[["a","b"],["a",3]]"#, "history[1][1] is a number; it is to be a string"),
+    (#""question":"a","history":[[" ","b"]]"#, "history[0][0] is empty; it is a question"),
+    (#""question":"a","history":[["a",""]]"#, "history[0][1] is empty; it is what was answered"),
+  ])
+  func whatIsWrongWithAQuestionIsNamed(fields: String, expected: String) {
+    let text = #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"auto":true,\#(fields)}"#
+    #expect(message(text) == "bad_request: \(expected)")
+  }
+
+  @Test func aHistoryIsBounded() {
+    let turns = Array(repeating: #"["a","b"]"#, count: 17).joined(separator: ",")
+    let text =
+      #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"auto":true,"question":"a","history":[\#(turns)]}"#
+    #expect(message(text) == "too_large: history has 17 entries; at most 16 are read")
   }
 }

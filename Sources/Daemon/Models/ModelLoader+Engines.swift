@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 extension ModelLoader {
   /// A segmenter as the stages want it, described by its name and its files' digests where a manifest gives them.
@@ -10,11 +11,15 @@ extension ModelLoader {
   }
 
   /// A labeler likewise.
-  public func labelEngine(_ specification: String? = nil, visionTower: String? = nil) throws -> OspreyEngine {
+  ///
+  /// - Parameter cache: how pictures' keys and values are kept; nil leaves it to the labeler.
+  public func labelEngine(
+    _ specification: String? = nil, visionTower: String? = nil, cache: CacheFormat? = nil
+  ) throws -> OspreyEngine {
     let model = try labeler(specification, visionTower: visionTower)
     let (name, manifest) = try describe(specification)
     let files = manifest?.files.filter { $0.path != manifest?.segmenter?.file } ?? []
-    return OspreyEngine(model, name: name, files: Self.digests(files))
+    return OspreyEngine(model, name: name, files: Self.digests(files), cache: cache)
   }
 
   private static func digests(_ files: [ModelManifest.File]) -> [(path: String, sha256: String)] {

@@ -1,0 +1,29 @@
+import Masks
+import Osprey
+import Wire
+
+extension OspreyEngine {
+  /// For each mask the likeliest of the user's own words, with the next ones as alternatives; scores are shares among them.
+  func choose(
+    _ image: OspreyImage, _ masks: [RunLengthEncoding], _ vocabulary: [String], _ wish: WordsWish,
+    _ facts: [(String, JSONValue?)], _ isCancelled: () -> Bool, _ report: (Int, Words) -> Void
+  ) throws(OspreyError) {
+    for (index, runs) in masks.enumerated() {
+      if isCancelled() { throw .cancelled }
+      let mask = runs.bitMask()
+      let levels = try labeler.regionTokens(image.features, mask).levels
+      if levels.hasVanished {
+        report(index, Self.vanished(Self.cells(levels), facts))
+        continue
+      }
+      let choices = try labeler.choose(image, mask: mask, among: vocabulary, isCancelled: isCancelled)
+      let basis = Self.cells(levels) + [("log_probability", choices.first.map { .number($0.logProbability) })]
+      report(
+        index,
+        Words(
+          label: choices.first?.word ?? Choice.none, score: choices.first.map { Float($0.share) },
+          alternatives: choices.dropFirst().prefix(4).map { ($0.word ?? Choice.none, Float($0.share)) },
+          evidence: JSONValue(entries: basis + facts)))
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import Imaging
+import Foundation
+import Synchronization
+
+/// A picture with what the models have seen in it so far.
+public final class Picture: Sendable {
+  /// `sha256:` and the digest of size and pixels.
+  public let handle: String
+  public let image: Image
+  private let seen = Mutex<Seen>(Seen())
+
+  /// One lock for each kind, held while it is made.
+  private let makers: [Kind: NSLock] = [.embedding: NSLock(), .features: NSLock(), .prefix: NSLock()]
+
+  /// One kind of memory for each model and stage.
+  enum Kind: Hashable { case embedding, features, prefix }
+
+  private struct Seen { var held: [Kind: any Held] = [:] }
+
+  init(_ image: Image, handle: String? = nil) {
+    self.image = image
+    self.handle = handle ?? Self.handle(of: image)
+  }
+
+  /// The name of an image by its pixels: the digest of `width`×`height`, a newline, and the RGB bytes.
+  static func handle(of image: Image) -> String {
+    var hash = SHA256()
+    hash.update(Array("\(image.width)x\(image.height)\n".utf8))
+    hash.update(image.pixels)
+    return "sha256:\(hash.hexadecimal())"
+  }
+
+  /// What is remembered of a kind, made now if there is none: once, by the first of several threads that ask at the same
+  /// time. Making a prefix may ask for the features, not the other way round.
+  func remember(_ kind: Kind, _ make: () throws -> any Held) throws -> any Held {
+    makers[kind]?.lock()
+    defer { makers[kind]?.unlock() }
+    if let held = seen.withLock({ $0.held[kind] }) { return held }
+    let made = try make()
+    seen.withLock { $0.held[kind] = made }
+    return made
+  }
+
+  func forget(_ kind: Kind) { seen.withLock { $0.held[kind] = nil } }
+
+  func holds(_ kind: Kind) -> Bool { seen.withLock { $0.held[kind] != nil } }
+
+  /// The memory of what is remembered of a kind, in bytes; 0 if there is none.
+  func byteCount(of kind: Kind) -> Int { seen.withLock { $0.held[kind]?.byteCount ?? 0 } }
+
+  /// The memory of the pixels and all that is remembered, in bytes.
+  var byteCount: Int { image.pixels.count + seen.withLock { $0.held.values.reduce(0) { $0 + $1.byteCount } } }
+}
