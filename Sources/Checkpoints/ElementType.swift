@@ -1,6 +1,7 @@
 import Tensors
 
 /// How stored numbers are written; the raw values are safetensors' names, and ggml's for its blocks.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 public enum ElementType: String, Sendable, CaseIterable {
   case float64 = "F64"
   case float32 = "F32"

@@ -93,8 +93,8 @@ public struct OspreyEngine: LabelEngine {
     let choices = try labeler.choose(image, mask: mask, among: vocabulary, isCancelled: isCancelled)
     let levels = try labeler.regionTokens(image.features, mask).levels
     return Words(
-      label: choices.first?.word ?? "", score: choices.first.map { Float($0.share) },
-      alternatives: choices.dropFirst().prefix(4).map { ($0.word, Float($0.share)) },
+      label: choices.first?.word ?? Choice.none, score: choices.first.map { Float($0.share) },
+      alternatives: choices.dropFirst().prefix(4).map { ($0.word ?? Choice.none, Float($0.share)) },
       evidence: Self.evidence(
         levels, [("log_probability", choices.first.map { .number($0.logProbability) })]))
   }

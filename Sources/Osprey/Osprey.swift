@@ -15,6 +15,8 @@ public final class Osprey: Sendable {
   let projector: Projector
   let extractor: MaskExtractor
   let llama: Llama
+  /// How the words of a user's vocabulary are weighed against each other.
+  public let calibration: VocabularyCalibration
 
   /// A model from its parts.
   ///
@@ -23,19 +25,20 @@ public final class Osprey: Sendable {
   ///   - tokenizer: path of `tokenizer.model`.
   ///   - weights: projector, mask extractor and language model.
   ///   - visionTower: the ConvNeXt trunk, in open_clip's names; if nil, `weights` has it.
+  ///   - calibration: fitted to the model, if it was.
   public convenience init(
     configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)? = nil,
-    preprocessor: ImagePreprocessor = ImagePreprocessor()
+    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init()
   ) throws(OspreyError) {
     try self.init(
       LlamaConfiguration(path: configuration), SentencePieceTokenizer(path: tokenizer), weights, visionTower,
-      preprocessor, paths: (configuration, tokenizer))
+      preprocessor, calibration, paths: (configuration, tokenizer))
   }
 
   /// - Parameter paths: where configuration and tokenizer are from, for messages.
   init(
     _ config: LlamaConfiguration, _ pieces: SentencePieceTokenizer, _ weights: any Checkpoint,
-    _ visionTower: (any Checkpoint)?, _ preprocessor: ImagePreprocessor,
+    _ visionTower: (any Checkpoint)?, _ preprocessor: ImagePreprocessor, _ calibration: VocabularyCalibration = .init(),
     paths: (configuration: String, tokenizer: String)
   ) throws(OspreyError) {
     let vision = try OspreyVision(weights, visionTower, config, path: paths.configuration)
@@ -50,6 +53,7 @@ public final class Osprey: Sendable {
     self.tokenizer = pieces
     self.configuration = config
     self.preprocessor = preprocessor
+    self.calibration = calibration
   }
 
   /// A model from a Hugging Face folder: `config.json`, `tokenizer.model` and the weights in one file or in shards.

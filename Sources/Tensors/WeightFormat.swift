@@ -1,4 +1,5 @@
 /// How the numbers of a weight matrix are stored. The block formats are ggml's, by its names.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 public enum WeightFormat: String, Sendable, CaseIterable {
   case float32 = "F32"
   case float16 = "F16"

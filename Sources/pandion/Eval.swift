@@ -14,7 +14,11 @@ struct Eval: ParsableCommand {
       A click is the inner point of the true mask. click_miou: the single mask against whole objects; click_miou_best: the \
       best of the three masks. label_accuracy: how often the short phrase equals the caption, on true masks and \
       (label_accuracy_predicted) on the clicked ones: the single mask for objects, the best of three for parts. Figures \
-      without a suffix are of objects, …_parts of what has a parent, …_unseen of objects marked so.
+      without a suffix are of objects, …_parts of what has a parent, …_unseen of objects marked so. With --vocabulary each \
+      true mask is also given the likeliest of these words or "none of these": vocabulary_accuracy, and as \
+      vocabulary_brier and vocabulary_ece how far its shares can be believed, over all instances and over the same \
+      instances with their own word left out. --calibrate fits that to every other picture, prints what belongs into \
+      model.json, and measures on the rest.
       """)
 
   @Argument(help: ArgumentHelp("Pictures and annotations.json.", valueName: "FOLDER")) var folder: String
@@ -22,6 +26,17 @@ struct Eval: ParsableCommand {
   @Flag(help: "Print JSON.") var json = false
   @Option(help: "How many pictures at most.") var limit: Int?
   @Flag(help: "Measure masks only.") var masksOnly = false
+  @Option(
+    help: ArgumentHelp("Words to choose from, one a line; 'categories' takes the folder's own.", valueName: "FILE"))
+  var vocabulary: String?
+  @Flag(help: "Fit the vocabulary's calibration.") var calibrate = false
+
+  func validate() throws {
+    if calibrate, vocabulary == nil { throw ValidationError("--calibrate goes with --vocabulary") }
+    if masksOnly, vocabulary != nil {
+      throw ValidationError("--vocabulary needs the labeler, which --masks-only leaves out")
+    }
+  }
 
   func run() throws {
     models.apply()
@@ -30,6 +45,7 @@ struct Eval: ParsableCommand {
     let segmenter = try loader.segmenter(models.segmenter)
     let labeler = masksOnly ? nil : try loader.labeler(models.labeler, visionTower: models.visionTower)
     var scores = EvaluationScores()
+    var choices = try vocabulary.map { try VocabularyEvaluation($0, truth) }
     let pictures = truth.pictures.prefix(limit ?? .max)
     let bar = ProgressBar("eval", total: pictures.count)
     for (done, picture) in pictures.enumerated() {
@@ -51,12 +67,19 @@ struct Eval: ParsableCommand {
         let clicked = instance.isPart ? best.0 : single
         let guessed =
           clicked.area == 0 ? "" : try labeler.label(seen, mask: clicked, style: .short, maxTokens: 32).phrase
+        if let words = choices?.words {
+          choices?.add(try labeler.weigh(seen, mask: instance.mask, words), instance, picture: done)
+        }
         scores.add("label_accuracy_predicted", guessed == instance.caption ? 1 : 0, instance)
       }
       bar.update(done + 1)
     }
-    if json { return try printJSON(scores.figures) }
-    for (name, value) in scores.figures.sorted(by: { $0.key < $1.key }) {
+    var figures = scores.figures
+    if let choices, let labeler {
+      figures.merge(choices.figures(labeler.calibration, fitting: calibrate)) { $1 }
+    }
+    if json { return try printJSON(figures) }
+    for (name, value) in figures.sorted(by: { $0.key < $1.key }) {
       let text = name.hasPrefix("n") ? String(Int(value)) : String(format: "%.4f", value)
       Standard.output("\(name.padding(toLength: 34, withPad: " ", startingAt: 0)) \(text)")
     }

@@ -14,6 +14,7 @@ struct EvaluationSet {
     /// A line of text can stand for 64 Mi pixels, so masks are unrolled one at a time.
     let runs: RunLengthEncoding
     let caption: String
+    let category: String
     /// Whether it belongs to another instance.
     let isPart: Bool
     /// Whether its kind of shape was kept out of training.
@@ -56,7 +57,8 @@ struct EvaluationSet {
       let runs = try RunLengthEncoding(height: size[0], width: size[1], compressed: annotation.segmentation.counts)
       pictures[index].instances.append(
         Instance(
-          runs: runs, caption: annotation.caption ?? annotation.category, isPart: annotation.parent != nil,
+          runs: runs, caption: annotation.caption ?? annotation.category, category: annotation.category,
+          isPart: annotation.parent != nil,
           isUnseen: annotation.unseen ?? false))
     }
   }

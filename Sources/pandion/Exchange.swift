@@ -111,6 +111,11 @@ struct PictureFile {
 }
 
 enum FileReading {
+  /// The lines of a text that are not empty, such as a vocabulary's words.
+  static func lines(_ path: String) throws -> [String] {
+    String(decoding: try bytes(path, limit: 1 << 20), as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
+  }
+
   /// The bytes of a file of at most `limit`; pipes such as `/dev/stdin` too.
   static func bytes(_ path: String, limit: Int) throws -> [UInt8] {
     var isFolder: ObjCBool = false

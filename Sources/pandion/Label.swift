@@ -44,10 +44,7 @@ struct Label: ParsableCommand {
     }
     var request = LabelRequest(image: picture.reference, regions: regions)
     (request.style, request.question, request.maxTokens) = (style, question, maxTokens)
-    if let vocabulary {
-      let text = String(decoding: try FileReading.bytes(vocabulary, limit: 1 << 20), as: UTF8.self)
-      request.vocabulary = text.split(whereSeparator: \.isNewline).map(String.init)
-    }
+    request.vocabulary = try vocabulary.map { try FileReading.lines($0) }
     let exchange = try Exchange(.label(request), blobs: blobs, models: models, output: output)
     if let path = output.overlay { try exchange.writeOverlay(path, over: picture.image) }
     if output.json { return exchange.printMasks() }

@@ -55,6 +55,7 @@ extension Models {
     }
   }
 
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   enum BlockType: String, ExpressibleByArgument, CaseIterable {
     case q8_0, q4_0, q4_k, q6_k
 

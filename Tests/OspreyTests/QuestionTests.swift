@@ -62,17 +62,31 @@ import Testing
     let seen = try osprey.see(Fixture.picture(width: 60, height: 50))
     let mask = BitMask(width: 60, height: 50, bits: Array(repeating: 1, count: 3000))
     let choices = try osprey.choose(seen, mask: mask, among: ["cup", "table", " cup ", "a red lamp", "日"])
-    #expect(Set(choices.map(\.word)) == ["cup", "table", "a red lamp", "日"])
+    #expect(Set(choices.map(\.word)) == ["cup", "table", "a red lamp", "日", nil])
     #expect(abs(choices.reduce(0) { $0 + $1.share } - 1) < 1e-9)
+    #expect(abs(choices.reduce(0) { $0 + exp($1.logProbability) } - 1) < 1e-9)
     #expect(zip(choices, choices.dropFirst()).allSatisfy { $0.logProbability >= $1.logProbability })
 
     let prompt = try osprey.prompt(seen, .init(masks: [mask], question: Question(.category)))
     let prefix = (cache: seen.prefix, count: prompt.shared)
     let generation = try osprey.llama.generate([prompt.embeddings], prefix: prefix, maxTokens: 6) { false }[0]
+    // What is generated, cut anywhere and continued otherwise: the trie's branches share what they begin with.
+    let ids = generation.ids
+    let words = (1...ids.count).map { Array(ids.prefix($0)) } + [[ids[0], ids[2]], Array(ids.reversed())]
     let weighed = try osprey.llama.logProbabilities(
-      of: [generation.ids], after: prompt.embeddings, prefix: prefix, isCancelled: { false })[0]
-    #expect(generation.ids.count == 6)
-    #expect(abs(weighed - generation.logProbabilities.reduce(0, +)) < 1e-3)
+      of: VocabularyTrie(words), words: words.count, end: ids[0], after: prompt.embeddings, prefix: prefix,
+      isCancelled: { false })
+    let apart = try words.map { word in
+      try osprey.llama.logProbabilities(
+        of: VocabularyTrie([word]), words: 1, end: ids[0], after: prompt.embeddings, prefix: prefix,
+        isCancelled: { false })[0]
+    }
+    #expect(zip(weighed, apart).allSatisfy { abs($0 - $1) < 1e-3 }, "\(weighed) \(apart)")
+    // The end token is one that the model did not choose, so its part is taken from the next word's beginning.
+    let open = try osprey.llama.logProbabilities(
+      of: VocabularyTrie([Array(ids.dropLast())]), words: 1, end: ids[5], after: prompt.embeddings, prefix: prefix,
+      isCancelled: { false })[0]
+    #expect(abs(open - generation.logProbabilities.reduce(0, +)) < 1e-3)
 
     for vocabulary in [
       [], [""], ["a", "  "], [String(repeating: "x", count: 257)], Array(repeating: "a", count: 4097),

@@ -8,7 +8,8 @@ import Testing
     struct Encoded: Decodable {
       let text: String
       let ids: [Int]
-      let decoded: String
+      /// What the ids read as, where that is not the text.
+      let decoded: String?
     }
     struct Decoded: Decodable {
       let ids: [Int]
@@ -23,11 +24,13 @@ import Testing
   func agreesWithSentencePiece(_ name: String) throws {
     let golden = try Fixture.json(name + ".json", as: Golden.self)
     let tokenizer = try SentencePieceTokenizer(path: Fixture.path(name + ".model"))
-    #expect(golden.encode.count > 1000)
+    #expect(golden.encode.count > 5000)
     for entry in golden.encode {
       let ids = tokenizer.encode(entry.text)
       #expect(ids == entry.ids, "\(entry.text.debugDescription)")
-      #expect(Array(tokenizer.decode(ids).utf8) == Array(entry.decoded.utf8), "\(entry.text.debugDescription)")
+      #expect(
+        Array(tokenizer.decode(ids).utf8) == Array((entry.decoded ?? entry.text).utf8), "\(entry.text.debugDescription)"
+      )
     }
     for entry in golden.decode {
       #expect(Array(tokenizer.decode(entry.ids).utf8) == Array(entry.text.utf8), "\(entry.ids)")

@@ -134,11 +134,11 @@ def strings():
                  "\t\n\r\x00\x01\x7f ", "🙂🦅👩‍👩‍👧 🇩🇪", "▁▁ ▁a", "<mask><pos></s><s><unk><0x0A>[x]ee robotarm"]
     out = ["", " ", "  ", "\n", "\n\n", "▁", "a", " a", "a ", "<s>", "</s>", "<unk>", "<0x41>", "<mask><pos>", "\u00a0", "\ufeffx",
            "\U0010ffff", "e\u0301", "x" * 300, " " * 100, "\n\nThis provides an overview of the picture.\n", "eeee[x]e robotarm"]
-    for _ in range(700):
+    for _ in range(2900):
         out.append("".join(r.choice(r.choice(alphabets)) for _ in range(r.randint(1, 40))))
-    for _ in range(400):
+    for _ in range(1300):
         out.append(" ".join(r.choices(WORDS, k=r.randint(1, 12))) + r.choice(["", ".", "?", "\n", "  "]))
-    for _ in range(200):
+    for _ in range(800):
         out.append("".join(chr(c) for c in (r.randrange(0x110000) for _ in range(r.randint(1, 8))) if not 0xd800 <= c < 0xe000))
     return out
 
@@ -146,10 +146,14 @@ def strings():
 def tokenizer_golden(folder, name):
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{name}.model"))
     r = random.Random(6)
-    cases = [{"text": s, "ids": pieces.encode(s), "decoded": pieces.decode(pieces.encode(s))} for s in strings()]
+    cases = []
+    for text in strings():
+        ids = pieces.encode(text)
+        decoded = pieces.decode(ids)
+        cases.append({"text": text, "ids": ids, **({} if decoded == text else {"decoded": decoded})})
     ids = [[r.randrange(pieces.vocab_size()) for _ in range(r.randint(0, 12))] for _ in range(400)]
     decoded = [{"ids": i, "text": pieces.decode(i)} for i in ids]
-    (folder / f"{name}.json").write_text(json.dumps({"encode": cases, "decode": decoded}, ensure_ascii=True))
+    (folder / f"{name}.json").write_text(json.dumps({"encode": cases, "decode": decoded}, ensure_ascii=True, separators=(",", ":")))
 
 
 def picture(width, height):

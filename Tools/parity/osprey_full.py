@@ -71,7 +71,7 @@ def make_folder(folder, llama, layers, seed):
         for p in model.parameters():
             p.copy_(p.half().float())
     trunk = model.get_model().vision_tower.vision_tower.state_dict()
-    torch.save({"visual." + k: v.half() for k, v in trunk.items()}, tower)
+    torch.save({k: v.half() for k, v in trunk.items()}, tower)
     rest = {k: v for k, v in model.state_dict().items() if "vision_tower" not in k}
     names = sorted(rest)
     halves = [names[: len(names) // 2], names[len(names) // 2:]]

@@ -5,7 +5,7 @@ private typealias Lanes = SIMD8<Float>
 extension Quantizer {
   /// Blocks of 256 numbers, 8 sub-blocks of 32: `x ≈ d·s·q − dmin·m` with `d` and `dmin` halves, 6 bits for each sub-block's
   /// `s` and `m`, 4 bits for each `q`. 144 bytes: d, dmin, 12 bytes of s and m, 128 of q.
-  static func encodeQ4_K(_ source: UnsafePointer<Float>, blocks: Int, to target: UnsafeMutableRawPointer) {
+  static func encodeQ4K(_ source: UnsafePointer<Float>, blocks: Int, to target: UnsafeMutableRawPointer) {
     let x = UnsafeMutablePointer<Lanes>.allocate(capacity: 4 * 32)
     defer { x.deallocate() }
     let (weights, levels, trial) = (x + 32, x + 64, x + 96)
@@ -21,7 +21,7 @@ extension Quantizer {
       let mean = (squares / 32).squareRoot()
       for i in 0..<32 { weights[i] = mean + x[i].replacing(with: Lanes() - x[i], where: x[i] .< 0) }
       let (scales, minima) = searchScaleAndMinimum(x, weights, levels, trial)
-      finishQ4_K(numbers, scales, minima, levels, y)
+      finishQ4K(numbers, scales, minima, levels, y)
     }
   }
 
@@ -102,7 +102,7 @@ extension Quantizer {
   }
 
   /// Scales and minima to 6 bits, then each number once more by what these became.
-  private static func finishQ4_K(
+  private static func finishQ4K(
     _ x: UnsafePointer<Float>, _ scales: Lanes, _ minima: Lanes, _ levels: UnsafePointer<Lanes>,
     _ y: UnsafeMutableRawPointer
   ) {

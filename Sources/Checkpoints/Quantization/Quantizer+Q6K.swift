@@ -7,7 +7,7 @@ extension Quantizer {
 
   /// Blocks of 256 numbers, 16 sub-blocks of 16: `x ≈ d·s·q` with `d` a half, `s` a signed byte for each sub-block, `q` of
   /// 6 bits that mean −32…31. 210 bytes: 128 of the low 4 bits, 64 of the high 2 bits, 16 of s, d.
-  static func encodeQ6_K(_ source: UnsafePointer<Float>, blocks: Int, to target: UnsafeMutableRawPointer) {
+  static func encodeQ6K(_ source: UnsafePointer<Float>, blocks: Int, to target: UnsafeMutableRawPointer) {
     let x = UnsafeMutablePointer<Lanes>.allocate(capacity: 2 * 16)
     let levels = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
     let scales = UnsafeMutablePointer<Float>.allocate(capacity: 16)
@@ -30,7 +30,7 @@ extension Quantizer {
           for i in 0..<16 { levels[128 * half + 16 * j + i] = UInt8(truncatingIfNeeded: x[16 + i][j].truncated) }
         }
       }
-      finishQ6_K(numbers, scales, levels, y)
+      finishQ6K(numbers, scales, levels, y)
     }
   }
 
@@ -84,7 +84,7 @@ extension Quantizer {
   }
 
   /// Scales to 8 bits, then each number once more by what these became.
-  private static func finishQ6_K(
+  private static func finishQ6K(
     _ x: UnsafePointer<Float>, _ scales: UnsafePointer<Float>, _ levels: UnsafeMutablePointer<UInt8>,
     _ y: UnsafeMutableRawPointer
   ) {

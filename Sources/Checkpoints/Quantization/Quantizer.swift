@@ -34,10 +34,10 @@ public enum Quantizer {
     case .float32: y.copyMemory(from: x, byteCount: 4 * count)
     case .float16: for i in 0..<count { store(UInt16(halfOf: x[i]), y + 2 * i) }
     case .bfloat16: for i in 0..<count { store(UInt16(brainOf: x[i]), y + 2 * i) }
-    case .q8_0: for b in 0..<count / 32 { encodeQ8_0(x + 32 * b, to: y + 34 * b) }
-    case .q4_0: for b in 0..<count / 32 { encodeQ4_0(x + 32 * b, to: y + 18 * b) }
-    case .q4_K: encodeQ4_K(x, blocks: count / 256, to: y)
-    case .q6_K: encodeQ6_K(x, blocks: count / 256, to: y)
+    case .q8_0: for b in 0..<count / 32 { encodeQ8(x + 32 * b, to: y + 34 * b) }
+    case .q4_0: for b in 0..<count / 32 { encodeQ4(x + 32 * b, to: y + 18 * b) }
+    case .q4_K: encodeQ4K(x, blocks: count / 256, to: y)
+    case .q6_K: encodeQ6K(x, blocks: count / 256, to: y)
     default: preconditionFailure("\(type.rawValue) is not written")
     }
   }
@@ -59,7 +59,7 @@ public enum Quantizer {
   }
 
   /// 32 numbers: scale (half), 32 signed bytes.
-  private static func encodeQ8_0(_ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer) {
+  private static func encodeQ8(_ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer) {
     var greatest: Float = 0
     for i in 0..<32 { greatest = max(greatest, x[i].magnitude) }
     let scale = greatest / 127
@@ -72,7 +72,7 @@ public enum Quantizer {
   }
 
   /// 32 numbers: scale (half), 16 bytes of two numbers 0…15 each, which mean −8…7; number `i` with number `i + 16`.
-  private static func encodeQ4_0(_ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer) {
+  private static func encodeQ4(_ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer) {
     // The scale has the sign of the greatest number, so that this one becomes exactly −8.
     var (greatest, signed): (Float, Float) = (0, 0)
     for i in 0..<32 where greatest < x[i].magnitude { (greatest, signed) = (x[i].magnitude, x[i]) }

@@ -52,7 +52,8 @@ public struct ModelLoader: Sendable {
       tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
       weights: openCheckpoint(model.existing(part.file)),
       visionTower: tower.map { path throws(CheckpointError) in try openCheckpoint(path) },
-      preprocessor: ImagePreprocessor(size: part.imageSize ?? 512))
+      preprocessor: ImagePreprocessor(size: part.imageSize ?? 512),
+      calibration: part.vocabularyCalibration ?? VocabularyCalibration())
   }
 
   private static func isFile(_ specification: String) -> Bool {

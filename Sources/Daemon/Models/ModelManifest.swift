@@ -1,4 +1,5 @@
 import Foundation
+import Osprey
 
 /// `Models/NAME/model.json`: what a folder under `Models/` holds and how to load it.
 ///
@@ -33,6 +34,8 @@ public struct ModelManifest: Codable, Sendable, Equatable {
     public var config: String?
     /// The side of the square input in pixels.
     public var imageSize: Int?
+    /// How the words of a user's vocabulary are weighed; as `pandion eval --calibrate` fitted it.
+    public var vocabularyCalibration: VocabularyCalibration?
   }
 
   /// One file of the folder.
@@ -66,6 +69,10 @@ public struct ModelManifest: Codable, Sendable, Equatable {
     }
     for file in files where file.path.hasPrefix("/") || file.path.split(separator: "/").contains("..") {
       throw .unreadable(path: path, reason: "the file '\(file.path)' lies outside the model's folder")
+    }
+    if let temperature = labeler?.vocabularyCalibration?.temperature, temperature <= 0 {
+      throw .unreadable(
+        path: path, reason: "'labeler.vocabulary_calibration.temperature' is \(temperature), it must be positive")
     }
   }
 
