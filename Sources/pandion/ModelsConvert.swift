@@ -12,6 +12,8 @@ extension Models {
 
     @Argument(help: "A model's name, or a Hugging Face folder.") var model: String
     @Option(help: "A raw open_clip file, where the folder has no vision tower.") var visionTower: String?
+    @Option(help: "A GGUF file, such as one that llama.cpp quantised, whose language model is taken as it is.")
+    var languageModel: String?
     @Option(help: "The file to write.") var out: String
     @Option(help: "How the language model's matrices are stored: f16, bf16 or f32.") var type = FloatType.f16
     @Flag(help: "Replace a file that is there.") var force = false
@@ -19,6 +21,7 @@ extension Models {
     func run() throws {
       try Models.refuseExisting(out, force: force)
       let source = try ModelLoader().labelerSource(model, visionTower: visionTower)
+      if let languageModel { return try Models.write(try source.packed(around: languageModel), to: out) }
       let name = URL(fileURLWithPath: model).lastPathComponent
       try Models.write(try source.packed(as: type.elementType, name: name), to: out)
     }

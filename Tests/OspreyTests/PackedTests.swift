@@ -93,6 +93,34 @@ import Testing
     }
   }
 
+  @Test func aLanguageModelOfItsOwnGetsTheRest() throws {
+    try withFile { path in
+      let source = try source("plain_heads")
+      var bare = try source.packed(as: .float32, name: "x")
+      bare.companion = nil
+      bare.language.metadata.removeAll { $0.key.hasPrefix("osprey.") }
+      let language = "\(folder)/bare.gguf"
+      try bare.write(to: language)
+      try source.packed(around: language).write(to: path)
+      let (before, after) = (try Osprey(source), try Osprey(gguf: path))
+      #expect(after.configuration.projectorType == "mlp2x_gelu" && after.preprocessor.size == 64)
+      let image = Fixture.picture(width: 50, height: 70)
+      let mask = BitMask(width: 50, height: 70, bits: (0..<3500).map { $0 % 50 < 20 ? 1 : 0 })
+      let first = try before.label(before.see(image), mask: mask, style: .short, maxTokens: 8)
+      let second = try after.label(after.see(image), mask: mask, style: .short, maxTokens: 8)
+      // What sees is float16 now.
+      #expect(abs(first.meanLogProbability - second.meanLogProbability) < 0.05)
+      let narrow = OspreySource(
+        configuration: source.configuration, tokenizer: source.tokenizer, weights: source.weights,
+        visionTower: source.visionTower)
+      let wider = Fixture.path("random.q8_0.gguf")
+      #expect(
+        throws: OspreyError.configuration(
+          path: wider, reason: "'llama.embedding_length' is 256, \(source.configuration) has 48")
+      ) { try narrow.packed(around: wider) }
+    }
+  }
+
   @Test func scaledPositionsGoAlong() throws {
     try withFile { path in
       let text = try Data(contentsOf: URL(fileURLWithPath: Fixture.path("grouped.config.json")))

@@ -1,5 +1,5 @@
-/// One number of each of a block's 16 sub-blocks; each lane does what ggml does for its sub-block, in the same order.
-private typealias Lanes = SIMD16<Float>
+/// One number of each of 8 of a block's 16 sub-blocks; each lane does what ggml does for its sub-block, in the same order.
+private typealias Lanes = SIMD8<Float>
 
 extension Quantizer {
   /// Below this ggml takes numbers for zero.
@@ -10,20 +10,25 @@ extension Quantizer {
   static func encodeQ6K(_ source: UnsafePointer<Float>, blocks: Int, to target: UnsafeMutableRawPointer) {
     let x = UnsafeMutablePointer<Lanes>.allocate(capacity: 2 * 16)
     let levels = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
+    let scales = UnsafeMutablePointer<Float>.allocate(capacity: 16)
     defer {
       x.deallocate()
       levels.deallocate()
+      scales.deallocate()
     }
     for block in 0..<blocks {
       let (numbers, y) = (source + 256 * block, target + 210 * block)
-      for i in 0..<16 {
-        var lanes = Lanes()
-        for j in 0..<16 { lanes[j] = numbers[16 * j + i] }
-        x[i] = lanes
-      }
-      let scales = searchScale(x, levels: x + 16)
-      for i in 0..<16 {
-        for j in 0..<16 { levels[16 * j + i] = UInt8(truncatingIfNeeded: x[16 + i][j].truncated) }
+      for half in 0..<2 {
+        for i in 0..<16 {
+          var lanes = Lanes()
+          for j in 0..<8 { lanes[j] = numbers[128 * half + 16 * j + i] }
+          x[i] = lanes
+        }
+        let found = searchScale(x, levels: x + 16)
+        for j in 0..<8 {
+          scales[8 * half + j] = found[j]
+          for i in 0..<16 { levels[128 * half + 16 * j + i] = UInt8(truncatingIfNeeded: x[16 + i][j].truncated) }
+        }
       }
       finishQ6K(numbers, scales, levels, y)
     }
@@ -48,23 +53,14 @@ extension Quantizer {
     }
     // Lanes of zeros compute nonsense, which is dropped at the end.
     let isZero = greatest .< zero
-    func sums(_ inverse: Lanes, _ each: (Int, Lanes) -> Void) -> (xl: Lanes, l2: Lanes) {
-      var (sumXL, sumL2) = (Lanes(), Lanes())
-      for i in 0..<16 {
-        let l = level(inverse * x[i])
-        let weight = x[i] * x[i]
-        sumXL += weight * x[i] * l
-        sumL2 += weight * l * l
-        each(i, l)
-      }
-      return (sumXL, sumL2)
-    }
-    var (sumXL, sumL2) = sums(Lanes(repeating: -32) / signed) { levels[$0] = $1 + 32 }
+    var inverse = Lanes(repeating: -32) / signed
+    var (sumXL, sumL2) = sums(x, inverse)
+    for i in 0..<16 { levels[i] = level(inverse * x[i]) + 32 }
     var scale = (sumXL / sumL2).replacing(with: 0, where: sumL2 .== 0)
     var best = scale * sumXL
     for step in -9...9 where step != 0 {
-      let inverse = Lanes(repeating: -(32 + 0.1 * Float(step))) / signed
-      (sumXL, sumL2) = sums(inverse) { _, _ in }
+      inverse = Lanes(repeating: -(32 + 0.1 * Float(step))) / signed
+      (sumXL, sumL2) = sums(x, inverse)
       let isBetter = (sumL2 .> 0) .& (sumXL * sumXL .> best * sumL2)
       guard any(isBetter) else { continue }
       for i in 0..<16 { levels[i].replace(with: level(inverse * x[i]) + 32, where: isBetter) }
@@ -75,9 +71,22 @@ extension Quantizer {
     return scale.replacing(with: 0, where: isZero)
   }
 
+  /// Σ w·x·l and Σ w·l² with w = x².
+  private static func sums(_ x: UnsafePointer<Lanes>, _ inverse: Lanes) -> (xl: Lanes, l2: Lanes) {
+    var (sumXL, sumL2) = (Lanes(), Lanes())
+    for i in 0..<16 {
+      let l = level(inverse * x[i])
+      let weight = x[i] * x[i]
+      sumXL += weight * x[i] * l
+      sumL2 += weight * l * l
+    }
+    return (sumXL, sumL2)
+  }
+
   /// Scales to 8 bits, then each number once more by what these became.
   private static func finishQ6K(
-    _ x: UnsafePointer<Float>, _ scales: Lanes, _ levels: UnsafeMutablePointer<UInt8>, _ y: UnsafeMutableRawPointer
+    _ x: UnsafePointer<Float>, _ scales: UnsafePointer<Float>, _ levels: UnsafeMutablePointer<UInt8>,
+    _ y: UnsafeMutableRawPointer
   ) {
     var (greatest, signed): (Float, Float) = (0, 0)
     for j in 0..<16 where scales[j].magnitude > greatest { (greatest, signed) = (scales[j].magnitude, scales[j]) }

@@ -91,13 +91,18 @@ extension LlamaConfiguration {
       ("llama.attention.key_length", count(headSize)), ("llama.attention.value_length", count(headSize)),
       ("llama.attention.layer_norm_rms_epsilon", .float32(rmsNormEpsilon)),
       ("llama.rope.dimension_count", count(headSize)), ("llama.rope.freq_base", .float32(ropeTheta)),
-      ("llama.vocab_size", count(rows)), ("osprey.end_ids", .int32s(endIds.map { Int32(clamping: $0) })),
+      ("llama.vocab_size", count(rows)),
     ]
     if case .linear(let factor) = ropeScaling {
       result += [("llama.rope.scaling.type", .string("linear")), ("llama.rope.scaling.factor", .float32(factor))]
     }
-    if let projectorType { result.append(("osprey.projector_type", .string(projectorType))) }
     return result
+  }
+
+  /// What llama.cpp does not ask for.
+  var ospreyMetadata: [(key: String, value: GGUFValue)] {
+    [("osprey.end_ids", .int32s(endIds.map { Int32(clamping: $0) }))]
+      + (projectorType.map { [("osprey.projector_type", .string($0))] } ?? [])
   }
 
   /// By what each pair's frequency is divided, where a scaling does not divide all by one number.

@@ -32,28 +32,61 @@ extension OspreySource {
     precondition([.float32, .float16, .bfloat16].contains(type))
     let config = try LlamaConfiguration(path: configuration)
     let pieces = try SentencePieceTokenizer(path: tokenizer)
-    // Reads what sees as a whole: what does not fit together is found before anything is written.
-    let scopes = try OspreyVision(weights, visionTower, config, path: configuration).scopes
+    let companion = try companion(config, as: type == .float32 ? .float32 : .float16)
     let rows = try rows(config, pieces)
     guard pieces.model.escapeWhitespaces else {
       throw .tokenizer(path: tokenizer, reason: "it keeps spaces as they are, which GGUF cannot tell")
     }
-
     var language = GGUFContent()
     language.metadata =
       [
         ("general.architecture", .string(LlamaConfiguration.architecture)), ("general.type", .string("model")),
         ("general.name", .string(name)), ("general.quantization_version", .uint32(2)),
         ("general.file_type", .uint32(GGUFFileType.code(of: type))),
-      ] + config.metadata(rows: rows)
+      ] + config.metadata(rows: rows) + config.ospreyMetadata
       + pieces.model.metadata(
         rows: rows, beginningId: pieces.beginningId, endId: pieces.endId, unknownId: pieces.unknownId)
       + preprocessor.metadata + calibration.metadata
     language.tensors = try languageTensors(config, rows: rows, as: type)
+    return PackedOsprey(language: language, companion: companion)
+  }
 
-    var companion = GGUFContent()
-    companion.metadata = [("general.architecture", .string("osprey-vision")), ("general.type", .string("model"))]
-    let visionType: ElementType = type == .float32 ? .float32 : .float16
+  /// The same with a language model that is a GGUF file already, such as one that llama.cpp quantised: its tensors,
+  /// configuration and tokenizer, with this source's vision trunk, projector and mask extractor.
+  public func packed(around path: String) throws(OspreyError) -> PackedOsprey {
+    let file = try reading { () throws(CheckpointError) in try GGUFFile(path: path) }
+    let config = try LlamaConfiguration(file)
+    _ = try SentencePieceTokenizer(SentencePieceModel(file, rows: config.vocabularySize), path: path)
+    let own = try LlamaConfiguration(path: configuration)
+    guard own.hiddenSize == config.hiddenSize else {
+      throw .configuration(
+        path: path, reason: "'llama.embedding_length' is \(config.hiddenSize), \(configuration) has \(own.hiddenSize)")
+    }
+    var language = GGUFContent()
+    let written = own.ospreyMetadata + preprocessor.metadata
+    for key in file.metadataKeys
+    where !PackedOsprey.layoutKeys.contains(key) && !written.contains(where: { $0.key == key }) {
+      if let value = file.value(key) { language.metadata.append((key, value)) }
+    }
+    language.metadata += written
+    for name in file.keys {
+      guard let type = file.type(of: name) else {
+        throw .checkpoint(.unsupportedType(path: path, tensor: name, type: file.typeName(of: name) ?? "?"))
+      }
+      try reading { () throws(CheckpointError) in
+        language.tensors.append(try GGUFTensor(name, as: type, from: file, key: name))
+      }
+    }
+    return PackedOsprey(language: language, companion: try companion(own, as: .float16))
+  }
+
+  /// What sees, as the second GGUF. It is read as a whole: what does not fit together is found before anything is written.
+  ///
+  /// - Parameter type: of what is no vector.
+  private func companion(_ config: LlamaConfiguration, as type: ElementType) throws(OspreyError) -> GGUFContent {
+    let scopes = try OspreyVision(weights, visionTower, config, path: configuration).scopes
+    var content = GGUFContent()
+    content.metadata = [("general.architecture", .string("osprey-vision")), ("general.type", .string("model"))]
     for (scope, prefix, isPart) in [
       // Under open_clip's name, wherever the trunk was.
       (scopes.trunk, "visual.trunk.", { $0.hasPrefix("stem.") || $0.hasPrefix("stages.") }),
@@ -64,13 +97,12 @@ extension OspreySource {
         let rest = String(key.dropFirst(scope.prefix.count))
         guard isPart(rest), let shape = scope.checkpoint.shape(of: key) else { continue }
         try reading { () throws(CheckpointError) in
-          companion.tensors.append(
-            try GGUFTensor(prefix + rest, as: shape.count > 1 ? visionType : .float32, from: scope.checkpoint, key: key)
-          )
+          content.tensors.append(
+            try GGUFTensor(prefix + rest, as: shape.count > 1 ? type : .float32, from: scope.checkpoint, key: key))
         }
       }
     }
-    return PackedOsprey(language: language, companion: companion)
+    return content
   }
 
   /// How many tokens the model embeds.

@@ -35,13 +35,16 @@ extension PackedOsprey {
     }
   }
 
+  /// Keys that tell how a file is laid out, which is another in the next one.
+  static let layoutKeys = [
+    "general.alignment", "\(PackedCheckpoint.companionName).offset", "\(PackedCheckpoint.companionName).length",
+  ]
+
   private static func content(
     _ file: GGUFFile, fileType: UInt32?, _ wanted: (String) -> ElementType
   ) throws(OspreyError) -> GGUFContent {
     var content = GGUFContent()
-    let companion = PackedCheckpoint.companionName
-    let written = ["general.file_type", "general.alignment", "\(companion).offset", "\(companion).length"]
-    for key in file.metadataKeys where !written.contains(key) {
+    for key in file.metadataKeys where !layoutKeys.contains(key) && (fileType == nil || key != "general.file_type") {
       if let value = file.value(key) { content.metadata.append((key, value)) }
     }
     if let fileType { content.metadata.append(("general.file_type", .uint32(fileType))) }
