@@ -63,7 +63,7 @@ extension OspreySource {
         path: path, reason: "'llama.embedding_length' is \(config.hiddenSize), \(configuration) has \(own.hiddenSize)")
     }
     var language = GGUFContent()
-    let written = own.ospreyMetadata + preprocessor.metadata
+    let written = own.ospreyMetadata + preprocessor.metadata + calibration.metadata
     for key in file.metadataKeys
     where !PackedOsprey.layoutKeys.contains(key) && !written.contains(where: { $0.key == key }) {
       if let value = file.value(key) { language.metadata.append((key, value)) }
