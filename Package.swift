@@ -20,7 +20,10 @@ let package = Package(
   name: "pandion",
   platforms: [.macOS(.v15)],
   products: [.executable(name: "pandion", targets: ["pandion"])],
-  dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+  ],
   targets: [
     // Data goes one way down this list and never back.
     .target(name: "CKernels", cSettings: strictC),
@@ -38,7 +41,12 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     room("ZeroMQ", ["CZeroMQ"]),
     room("Wire", ["Masks"]),
-    room("Daemon", ["SegmentAnything", "Osprey", "ZeroMQ", "Wire", "Imaging", "Masks", "Tensors", "Checkpoints"]),
+    room(
+      "Daemon",
+      [
+        "SegmentAnything", "Osprey", "ZeroMQ", "Wire", "Imaging", "Masks", "Tensors", "Checkpoints",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     .executableTarget(
       name: "pandion",
       dependencies: [

@@ -4,6 +4,8 @@ import Tensors
 public protocol Checkpoint: Sendable {
   /// The file or folder, for messages.
   var path: String { get }
+  /// Every file that it is read from.
+  var files: [String] { get }
   /// Every tensor's name.
   var keys: [String] { get }
   /// The shape of a tensor, or nil if there is none of that name.
@@ -22,6 +24,8 @@ public protocol Checkpoint: Sendable {
 }
 
 extension Checkpoint {
+  public var files: [String] { [path] }
+
   public func typeName(of key: String) -> String? { type(of: key)?.rawValue }
 
   public func matrix(_ key: String, shape expected: [Int]) throws(CheckpointError) -> WeightMatrix {

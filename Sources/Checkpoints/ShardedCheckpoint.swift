@@ -4,6 +4,7 @@ import Tensors
 /// Several files that hold one model between them, as Hugging Face folders store large ones.
 public struct ShardedCheckpoint: Checkpoint {
   public let path: String
+  public let files: [String]
   private let home: [String: any Checkpoint]
 
   public var keys: [String] { home.keys.sorted() }
@@ -13,30 +14,37 @@ public struct ShardedCheckpoint: Checkpoint {
 
   /// - Parameter index: `….index.json`: `{"weight_map": {"tensor": "file", …}}`, files beside it.
   public init(index: String) throws(CheckpointError) {
-    let file = try MappedFile(path: index)
-    guard file.bytes.count <= Self.indexLimit else {
-      throw .tooMuch(path: index, what: "bytes in its index", limit: Self.indexLimit)
-    }
-    let map = try Self.weightMap(file)
-    let names = Set(map.values)
-    guard names.count <= Self.shardLimit else { throw .tooMuch(path: index, what: "shards", limit: Self.shardLimit) }
+    let map = try Self.weightMap(index)
     let folder = (index as NSString).deletingLastPathComponent
     var shards: [String: any Checkpoint] = [:]
-    for name in names.sorted() {
-      guard !name.isEmpty, !name.contains("/"), name != ".", name != ".." else {
-        throw .malformed(path: index, reason: "it names the file '\(name)', which is not beside it")
-      }
+    for name in try Self.shards(map, index) {
       shards[name] = try openCheckpoint(folder.isEmpty ? name : folder + "/" + name)
     }
     let missing = map.keys.filter { shards[map[$0] ?? ""]?.shape(of: $0) == nil }.sorted()
     guard missing.isEmpty else { throw .wrongTensors(path: index, missing: missing, unexpected: []) }
     home = map.compactMapValues { shards[$0] }
     path = index
+    files = [index] + shards.values.map(\.path).sorted()
+  }
+
+  /// The files that an index names, sorted; they need not be here yet.
+  public static func shards(index: String) throws(CheckpointError) -> [String] { try shards(weightMap(index), index) }
+
+  private static func shards(_ map: [String: String], _ index: String) throws(CheckpointError) -> [String] {
+    let names = Set(map.values)
+    guard names.count <= shardLimit else { throw .tooMuch(path: index, what: "shards", limit: shardLimit) }
+    for name in names where name.isEmpty || name.contains("/") || name == "." || name == ".." {
+      throw .malformed(path: index, reason: "it names the file '\(name)', which is not beside it")
+    }
+    return names.sorted()
   }
 
   /// Which file each tensor is in.
-  private static func weightMap(_ file: MappedFile) throws(CheckpointError) -> [String: String] {
-    let path = file.path
+  private static func weightMap(_ path: String) throws(CheckpointError) -> [String: String] {
+    let file = try MappedFile(path: path)
+    guard file.bytes.count <= indexLimit else {
+      throw .tooMuch(path: path, what: "bytes in its index", limit: indexLimit)
+    }
     var map: [String: String]?
     var json = JSONScanner(file.bytes, path: path)
     try json.object { json, key throws(CheckpointError) in

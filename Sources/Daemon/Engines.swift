@@ -14,11 +14,12 @@ public struct ModelDescription: Sendable, Equatable {
   /// `segmenter` or `labeler`.
   public var role: String
   public var architecture: String
-  /// Files and their sha256 in hexadecimal, where they are known.
-  public var files: [(path: String, sha256: String)] = []
+  private let digests: ModelDigests
+  /// Files and their sha256 in hexadecimal, where they are known by now.
+  public var files: [(path: String, sha256: String)] { digests.known }
 
-  public init(name: String, role: String, architecture: String, files: [(path: String, sha256: String)] = []) {
-    (self.name, self.role, self.architecture, self.files) = (name, role, architecture, files)
+  public init(name: String, role: String, architecture: String, digests: ModelDigests = ModelDigests()) {
+    (self.name, self.role, self.architecture, self.digests) = (name, role, architecture, digests)
   }
 
   var json: JSONValue {

@@ -10,14 +10,13 @@ extension OspreyEngine {
   ) throws(OspreyError) {
     for (index, runs) in masks.enumerated() {
       if isCancelled() { throw .cancelled }
-      let mask = runs.bitMask()
-      let levels = try labeler.regionTokens(image.features, mask).levels
-      if levels.hasVanished {
-        report(index, Self.vanished(Self.cells(levels), facts))
+      let region = try labeler.regionTokens(image.features, runs.bitMask())
+      if region.levels.hasVanished {
+        report(index, Self.vanished(Self.cells(region.levels), facts))
         continue
       }
-      let choices = try labeler.choose(image, mask: mask, among: vocabulary, isCancelled: isCancelled)
-      let basis = Self.cells(levels) + [("log_probability", choices.first.map { .number($0.logProbability) })]
+      let choices = try labeler.choose(image, region, among: vocabulary, isCancelled: isCancelled)
+      let basis = Self.cells(region.levels) + [("log_probability", choices.first.map { .number($0.logProbability) })]
       report(
         index,
         Words(

@@ -21,13 +21,13 @@ public struct OspreyEngine: LabelEngine {
   let quantization: String
 
   public init(
-    _ labeler: Osprey, name: String, files: [(path: String, sha256: String)] = [], cache: CacheFormat? = nil,
+    _ labeler: Osprey, name: String, digests: ModelDigests = ModelDigests(), cache: CacheFormat? = nil,
     shortTokens: Int = 32, longTokens: Int = 256
   ) {
     (self.labeler, self.cache) = (labeler, cache)
     (self.shortTokens, self.longTokens) = (shortTokens, longTokens)
     quantization = labeler.quantization
-    model = ModelDescription(name: name, role: "labeler", architecture: "osprey", files: files)
+    model = ModelDescription(name: name, role: "labeler", architecture: "osprey", digests: digests)
   }
 
   public var stats: [(String, JSONValue?)] {

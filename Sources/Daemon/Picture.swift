@@ -1,5 +1,6 @@
-import Imaging
+import Crypto
 import Foundation
+import Imaging
 import Synchronization
 
 /// A picture with what the models have seen in it so far.
@@ -25,9 +26,9 @@ public final class Picture: Sendable {
   /// The name of an image by its pixels: the digest of `width`×`height`, a newline, and the RGB bytes.
   static func handle(of image: Image) -> String {
     var hash = SHA256()
-    hash.update(Array("\(image.width)x\(image.height)\n".utf8))
-    hash.update(image.pixels)
-    return "sha256:\(hash.hexadecimal())"
+    hash.update(data: Array("\(image.width)x\(image.height)\n".utf8))
+    hash.update(data: image.pixels)
+    return "sha256:\(hash.finalize().hexadecimal)"
   }
 
   /// What is remembered of a kind, made now if there is none: once, by the first of several threads that ask at the same

@@ -12,10 +12,10 @@ public struct SegmentAnythingEngine: SegmentEngine {
 
   /// - Parameters:
   ///   - name: what `models` calls it.
-  ///   - files: the files it was read from, with their sha256.
-  public init(_ segmenter: SegmentAnything, name: String, files: [(path: String, sha256: String)] = []) {
+  ///   - digests: of the files it was read from.
+  public init(_ segmenter: SegmentAnything, name: String, digests: ModelDigests = ModelDigests()) {
     self.segmenter = segmenter
-    model = ModelDescription(name: name, role: "segmenter", architecture: segmenter.architecture, files: files)
+    model = ModelDescription(name: name, role: "segmenter", architecture: segmenter.architecture, digests: digests)
   }
 
   public func embed(_ image: Image) throws -> any Held { segmenter.embed(image) }

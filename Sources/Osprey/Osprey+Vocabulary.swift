@@ -42,19 +42,19 @@ extension Osprey {
 
   /// What a region is in the user's own words, or none of them: each is weighed as the whole answer, nothing is generated.
   public func choose(
-    _ image: OspreyImage, mask: BitMask, among vocabulary: [String], style: LabelStyle = .category,
+    _ image: OspreyImage, _ region: RegionTokens, among vocabulary: [String], style: LabelStyle = .category,
     isCancelled: () -> Bool = { false }
   ) throws(OspreyError) -> [Choice] {
-    try weigh(image, mask: mask, vocabulary, style: style, isCancelled: isCancelled).choices(calibration)
+    try weigh(image, region, vocabulary, style: style, isCancelled: isCancelled).choices(calibration)
   }
 
   /// How probable the model finds each word as its whole answer.
   public func weigh(
-    _ image: OspreyImage, mask: BitMask, _ vocabulary: [String], style: LabelStyle = .category,
+    _ image: OspreyImage, _ region: RegionTokens, _ vocabulary: [String], style: LabelStyle = .category,
     isCancelled: () -> Bool = { false }
   ) throws(OspreyError) -> WeighedVocabulary {
     let words = try Self.distinct(vocabulary)
-    let prompt = try prompt(image, Request(masks: [mask], question: Question(style)))
+    let prompt = try prompt(image, Request(regions: [region], question: Question(style)))
     let tokens = words.map { tokenizer.encode($0) }
     let longest = prompt.shared + prompt.embeddings.shape[0] + tokens.reduce(0) { max($0, $1.count) }
     guard longest <= configuration.context else {

@@ -22,6 +22,9 @@ public struct OspreySource: Sendable {
     (self.visionTower, self.preprocessor, self.calibration) = (visionTower, preprocessor, calibration)
   }
 
+  /// Every file of it.
+  public var files: [String] { [configuration, tokenizer] + weights.files + (visionTower?.files ?? []) }
+
   /// A Hugging Face folder: `config.json`, `tokenizer.model` and the weights in one file or in shards.
   ///
   /// - Parameter visionTower: path of the open_clip file, if the folder's own trunk is not to be used.

@@ -68,7 +68,8 @@ struct Eval: ParsableCommand {
         let guessed =
           clicked.area == 0 ? "" : try labeler.label(seen, mask: clicked, style: .short, maxTokens: 32).phrase
         if let words = choices?.words {
-          choices?.add(try labeler.weigh(seen, mask: instance.mask, words), instance, picture: done)
+          choices?.add(
+            try labeler.weigh(seen, labeler.regionTokens(seen.features, instance.mask), words), instance, picture: done)
         }
         scores.add("label_accuracy_predicted", guessed == instance.caption ? 1 : 0, instance)
       }

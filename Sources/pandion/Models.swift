@@ -20,17 +20,19 @@ struct Models: ParsableCommand {
       if json {
         try printJSON(
           models.map { model in
-            ModelRow(
-              name: model.manifest.name, folder: model.folder, complete: model.missing.isEmpty,
-              missing: model.missing, license: model.manifest.license, files: model.manifest.files)
+            let missing = try model.missing
+            return ModelRow(
+              name: model.manifest.name, folder: model.folder, complete: missing.isEmpty,
+              missing: missing, license: model.manifest.license, files: try model.files)
           })
         return
       }
       for model in models {
-        let sizes = model.manifest.files.compactMap(\.size)
-        let isKnown = sizes.count == model.manifest.files.count
+        let (files, missing) = (try model.files, try model.missing)
+        let sizes = files.compactMap(\.size)
+        let isKnown = sizes.count == files.count
         let size = isKnown ? String(format: "%8.1f", Double(sizes.reduce(0, +)) / 1e6) : "       ?"
-        let state = model.missing.isEmpty ? "here" : "lacks \(model.missing.joined(separator: ", "))"
+        let state = missing.isEmpty ? "here" : "lacks \(missing.joined(separator: ", "))"
         let name = model.manifest.name.padding(toLength: 18, withPad: " ", startingAt: 0)
         Standard.output("\(name) \(size) MB  \(state)")
       }
@@ -51,7 +53,7 @@ struct Models: ParsableCommand {
         if total > 0 { bars.update(file, done, total) }
       }
       Standard.output("\(model) is complete in \(found.folder)")
-      for file in found.unverifiable {
+      for file in try found.unverifiable {
         Standard.output("not verified: the manifest has no sha256 of \(file), since none is published")
       }
     }
@@ -68,7 +70,7 @@ struct Models: ParsableCommand {
       var bad = false
       for name in models.isEmpty ? catalog.names : models {
         let found = try catalog.find(name)
-        for file in found.manifest.files {
+        for file in try found.files {
           guard FileManager.default.fileExists(atPath: found.path(file.path)) else {
             // A published model that was never fetched is no fault, unless it was asked for by name.
             if !models.isEmpty { bad = true }
@@ -100,8 +102,8 @@ struct Models: ParsableCommand {
       var paths = [model]
       if catalog.names.contains(model) {
         let found = try catalog.find(model)
-        paths = found.manifest.files.map { found.path($0.path) }.filter {
-          $0.hasSuffix(".safetensors") || $0.hasSuffix(".pth") || $0.hasSuffix(".gguf")
+        paths = try found.files.map { found.path($0.path) }.filter { path in
+          [".safetensors", ".pth", ".pt", ".bin", ".gguf"].contains { path.hasSuffix($0) }
         }
       }
       var rows: [TensorRow] = []

@@ -11,7 +11,8 @@ struct FakeMemory: Held { let byteCount: Int }
 
 /// Finds a square around each point; with `multimask` three of growing size. Can be held up to see what waits.
 final class FakeSegmenter: SegmentEngine {
-  let model = ModelDescription(name: "fake", role: "segmenter", architecture: "square", files: [("f", "00")])
+  let model = ModelDescription(
+    name: "fake", role: "segmenter", architecture: "square", digests: ModelDigests([("f", "00")]))
   /// Taken once for each embedding; nil does not wait.
   let gate: DispatchSemaphore?
   let embedded = Atomic<Int>(0)

@@ -77,7 +77,8 @@ import Testing
     let osprey = try Fixture.model("plain_heads", size: 128)
     let seen = try osprey.see(Fixture.picture(width: 60, height: 50))
     let mask = BitMask(width: 60, height: 50, bits: Array(repeating: 1, count: 3000))
-    let choices = try osprey.choose(seen, mask: mask, among: ["cup", "table", " cup ", "a red lamp", "日"])
+    let choices = try osprey.choose(
+      seen, osprey.regionTokens(seen.features, mask), among: ["cup", "table", " cup ", "a red lamp", "日"])
     #expect(Set(choices.map(\.word)) == ["cup", "table", "a red lamp", "日", nil])
     #expect(abs(choices.reduce(0) { $0 + $1.share } - 1) < 1e-9)
     #expect(abs(choices.reduce(0) { $0 + exp($1.logProbability) } - 1) < 1e-9)
@@ -107,7 +108,9 @@ import Testing
     for vocabulary in [
       [], [""], ["a", "  "], [String(repeating: "x", count: 257)], Array(repeating: "a", count: 4097),
     ] {
-      #expect(throws: OspreyError.self) { try osprey.choose(seen, mask: mask, among: vocabulary) }
+      #expect(throws: OspreyError.self) {
+        try osprey.choose(seen, osprey.regionTokens(seen.features, mask), among: vocabulary)
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 
 /// Digests of files, in lower-case hexadecimal.
@@ -7,8 +8,8 @@ public enum FileDigest {
   /// - Parameter progress: called with the bytes read so far.
   public static func sha256(path: String, progress: (Int) -> Void = { _ in }) throws(ModelError) -> String {
     var hash = SHA256()
-    try read(path, progress: progress) { hash.update($0) }
-    return hash.hexadecimal()
+    try read(path, progress: progress) { hash.update(bufferPointer: $0) }
+    return hash.finalize().hexadecimal
   }
 
   /// The name that git gives a file's content: the SHA-1 of `blob`, its size and its bytes.
@@ -17,10 +18,10 @@ public enum FileDigest {
     guard let size = (attributes?[.size] as? NSNumber)?.intValue else {
       throw .unreadable(path: path, reason: "there is no such file")
     }
-    var hash = SHA1()
-    Array("blob \(size)\0".utf8).withUnsafeBytes { hash.update($0) }
-    try read(path) { hash.update($0) }
-    return hash.hexadecimal()
+    var hash = Insecure.SHA1()
+    hash.update(data: Array("blob \(size)\0".utf8))
+    try read(path) { hash.update(bufferPointer: $0) }
+    return hash.finalize().hexadecimal
   }
 
   /// Reads a file in pieces, so that a large one takes no memory.
@@ -51,5 +52,13 @@ extension ModelManifest.File {
   /// The digest that a file has, of the kind that this one's is; SHA-256 where none is known.
   public func digest(ofFileAt path: String) throws(ModelError) -> String {
     sha256 == nil && gitBlob != nil ? try FileDigest.gitBlob(path: path) : try FileDigest.sha256(path: path)
+  }
+}
+
+extension Digest {
+  /// In lower case, two digits a byte.
+  var hexadecimal: String {
+    let digits = Array("0123456789abcdef".utf8)
+    return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
 }

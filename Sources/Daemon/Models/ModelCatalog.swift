@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 
 /// The folders under `Models/`, wherever that is on this machine.
@@ -60,24 +61,53 @@ public struct InstalledModel: Sendable {
   public let folder: String
   public let manifest: ModelManifest
 
-  /// Files that are not here or not of the size that the manifest gives, if it gives one.
-  public var missing: [String] {
-    manifest.files.filter { file in
-      let attributes = try? FileManager.default.attributesOfItem(atPath: path(file.path))
-      guard let size = (attributes?[.size] as? NSNumber)?.intValue else { return true }
-      return size != file.size ?? size
-    }.map(\.path)
+  /// What names the shards of large weights, as Hugging Face folders have it.
+  static let indexSuffix = ".index.json"
+
+  /// Every file that the folder needs: those of the manifest, and the shards that its indices name once they are here.
+  public var files: [ModelManifest.File] {
+    get throws(ModelError) {
+      var files = manifest.files
+      for index in manifest.files where index.path.hasSuffix(Self.indexSuffix) && exists(index.path) {
+        let names: [String]
+        do {
+          names = try ShardedCheckpoint.shards(index: path(index.path))
+        } catch {
+          throw .unreadable(path: path(index.path), reason: "\(error)")
+        }
+        let base = index.url.map { $0.prefix { $0 != "?" } }.map {
+          $0.prefix(upTo: $0.lastIndex(of: "/") ?? $0.endIndex)
+        }
+        for name in names where !files.contains(where: { $0.path == name }) {
+          files.append(ModelManifest.File(path: name, url: base.map { "\($0)/\(name)" }))
+        }
+      }
+      return files
+    }
   }
 
-  /// Files that cannot be verified, since the manifest has no digest of them.
-  public var unverifiable: [String] { manifest.files.filter { $0.digest == nil }.map(\.path) }
+  /// Files that are not here or not of the size that the manifest gives, if it gives one.
+  public var missing: [String] {
+    get throws(ModelError) {
+      try files.filter { file in
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path(file.path))
+        guard let size = (attributes?[.size] as? NSNumber)?.intValue else { return true }
+        return size != file.size ?? size
+      }.map(\.path)
+    }
+  }
+
+  /// Files that cannot be verified, since nobody published a digest of them.
+  public var unverifiable: [String] { get throws(ModelError) { try files.filter { $0.digest == nil }.map(\.path) } }
+
+  private func exists(_ file: String) -> Bool { FileManager.default.fileExists(atPath: path(file)) }
 
   /// The path of a file of this model.
   public func path(_ file: String) -> String { "\(folder)/\(file)" }
 
   /// The path of a file that has to be here.
   func existing(_ file: String) throws(ModelError) -> String {
-    guard FileManager.default.fileExists(atPath: path(file)) else {
+    guard exists(file) else {
       throw .incomplete(name: manifest.name, missing: [file])
     }
     return path(file)

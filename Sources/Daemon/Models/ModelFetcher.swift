@@ -15,7 +15,8 @@ public struct ModelFetcher: Sendable {
   ///
   /// - Parameter progress: called with a file, the bytes here and the bytes in all, 0 where nobody says.
   public func fetch(progress: @escaping @Sendable (String, Int, Int) -> Void) throws {
-    for file in model.manifest.files where model.missing.contains(file.path) {
+    // An index that has come names more.
+    while let name = try model.missing.first, let file = try model.files.first(where: { $0.path == name }) {
       guard let text = file.url, let url = URL(string: text), ["http", "https"].contains(url.scheme) else {
         let archive = file.path + ".zip"
         let isPacked = model.manifest.files.contains { $0.path == archive }
@@ -24,6 +25,10 @@ public struct ModelFetcher: Sendable {
           reason: isPacked ? "unpack \(archive) beside it" : "the manifest has no address to bring it from")
       }
       try fetch(file, from: url, progress: progress)
+      guard try model.missing.first != name else {
+        throw ModelError.unreadable(
+          path: model.path(name), reason: "it came, but not of the size that the manifest gives")
+      }
     }
   }
 

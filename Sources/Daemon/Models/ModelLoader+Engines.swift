@@ -2,12 +2,17 @@ import Foundation
 import Tensors
 
 extension ModelLoader {
-  /// A segmenter as the stages want it, described by its name and its files' digests where a manifest gives them.
+  /// A segmenter as the stages want it, described by its name and its files' digests.
   public func segmentEngine(_ specification: String? = nil) throws -> SegmentAnythingEngine {
+    let specification = specification ?? ModelCatalog.defaultName
     let model = try segmenter(specification)
-    let (name, manifest) = try describe(specification)
-    let files = manifest?.files.filter { $0.path == manifest?.segmenter?.file } ?? []
-    return SegmentAnythingEngine(model, name: name, files: Self.digests(files))
+    guard !Self.isPath(specification) else {
+      return SegmentAnythingEngine(
+        model, name: Self.lastName(specification), digests: ModelDigests(unknown: [specification]))
+    }
+    let found = try catalog.find(specification)
+    let files = found.manifest.files.filter { $0.path == found.manifest.segmenter?.file }
+    return SegmentAnythingEngine(model, name: specification, digests: found.digests(of: files))
   }
 
   /// A labeler likewise.
@@ -16,19 +21,24 @@ extension ModelLoader {
   public func labelEngine(
     _ specification: String? = nil, visionTower: String? = nil, cache: CacheFormat? = nil
   ) throws -> OspreyEngine {
-    let model = try labeler(specification, visionTower: visionTower)
-    let (name, manifest) = try describe(specification)
-    let files = manifest?.files.filter { $0.path != manifest?.segmenter?.file } ?? []
-    return OspreyEngine(model, name: name, files: Self.digests(files), cache: cache)
-  }
-
-  private static func digests(_ files: [ModelManifest.File]) -> [(path: String, sha256: String)] {
-    files.compactMap { file in file.sha256.map { (file.path, $0) } }
-  }
-
-  private func describe(_ specification: String?) throws(ModelError) -> (name: String, manifest: ModelManifest?) {
     let specification = specification ?? ModelCatalog.defaultName
-    guard !Self.isPath(specification) else { return (URL(fileURLWithPath: specification).lastPathComponent, nil) }
-    return (specification, try catalog.find(specification).manifest)
+    let (model, paths) = try openLabeler(specification, visionTower: visionTower)
+    guard !Self.isPath(specification) else {
+      return OspreyEngine(
+        model, name: Self.lastName(specification), digests: ModelDigests(unknown: paths), cache: cache)
+    }
+    let found = try catalog.find(specification)
+    let files = try found.files.filter { $0.path != found.manifest.segmenter?.file }
+    return OspreyEngine(model, name: specification, digests: found.digests(of: files), cache: cache)
+  }
+
+  private static func lastName(_ path: String) -> String { URL(fileURLWithPath: path).lastPathComponent }
+}
+
+extension InstalledModel {
+  func digests(of files: [ModelManifest.File]) -> ModelDigests {
+    ModelDigests(
+      files.compactMap { file in file.sha256.map { (file.path, $0) } },
+      unknown: files.filter { $0.sha256 == nil }.map { path($0.path) })
   }
 }

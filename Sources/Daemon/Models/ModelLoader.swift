@@ -28,9 +28,17 @@ public struct ModelLoader: Sendable {
   ///
   /// - Parameter visionTower: a raw open_clip file, where the labeler's folder does not name one.
   public func labeler(_ specification: String? = nil, visionTower: String? = nil) throws -> Osprey {
-    let specification = specification ?? ModelCatalog.defaultName
-    if Self.isFile(specification) { return try Osprey(gguf: specification, visionTower: visionTower) }
-    return try Osprey(labelerSource(specification, visionTower: visionTower))
+    try openLabeler(specification ?? ModelCatalog.defaultName, visionTower: visionTower).labeler
+  }
+
+  /// The same with the paths of the files that it was read from.
+  func openLabeler(_ specification: String, visionTower: String?) throws -> (labeler: Osprey, files: [String]) {
+    if Self.isFile(specification) {
+      let labeler = try Osprey(gguf: specification, visionTower: visionTower)
+      return (labeler, [specification] + (visionTower.map { [$0] } ?? []))
+    }
+    let source = try labelerSource(specification, visionTower: visionTower)
+    return (try Osprey(source), source.files)
   }
 
   /// The files of a labeler by name or folder.
@@ -50,10 +58,15 @@ public struct ModelLoader: Sendable {
     return try OspreySource(
       configuration: model.existing(part.config ?? "config.json"),
       tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
-      weights: openCheckpoint(model.existing(part.file)),
+      weights: Self.openWeights(model.existing(part.file)),
       visionTower: tower.map { path throws(CheckpointError) in try openCheckpoint(path) },
       preprocessor: ImagePreprocessor(size: part.imageSize ?? 512),
       calibration: part.vocabularyCalibration ?? VocabularyCalibration())
+  }
+
+  /// A checkpoint, or several that an index names.
+  private static func openWeights(_ path: String) throws(CheckpointError) -> any Checkpoint {
+    path.hasSuffix(InstalledModel.indexSuffix) ? try ShardedCheckpoint(index: path) : try openCheckpoint(path)
   }
 
   private static func isFile(_ specification: String) -> Bool {
