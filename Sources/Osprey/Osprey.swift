@@ -44,11 +44,7 @@ public final class Osprey: Sendable {
   ) throws(OspreyError) {
     let vision = try OspreyVision(weights, visionTower, config, path: paths.configuration)
     let language = try reading { () throws(CheckpointError) in try Llama(WeightScope(weights), config) }
-    guard pieces.vocabularySize <= language.embeddings.rows else {
-      throw .tokenizer(
-        path: paths.tokenizer,
-        reason: "it has \(pieces.vocabularySize) pieces, the model embeds \(language.embeddings.rows)")
-    }
+    try pieces.check(rows: language.embeddings.rows, path: paths.tokenizer)
     (trunk, extractor, projector) = (vision.trunk, vision.extractor, vision.projector)
     llama = language
     decoder = Decoder(language)

@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 
 /// The files of a labeler, opened but not read.
 public struct OspreySource: Sendable {
@@ -25,6 +26,9 @@ public struct OspreySource: Sendable {
   /// Every file of it.
   public var files: [String] { [configuration, tokenizer] + weights.files + (visionTower?.files ?? []) }
 
+  /// Where the vision trunk may lie in a folder whose weights have none; else `OspreyVision` tells what is missing.
+  private static let towers = ["vision_tower.safetensors", "open_clip_pytorch_model.bin"]
+
   /// A Hugging Face folder: `config.json`, `tokenizer.model` and the weights in one file or in shards.
   ///
   /// - Parameter visionTower: path of the open_clip file, if the folder's own trunk is not to be used.
@@ -36,7 +40,9 @@ public struct OspreySource: Sendable {
     }
     let tower = try reading { () throws(CheckpointError) -> (any Checkpoint)? in
       if let visionTower { return try openCheckpoint(visionTower) }
-      return ConvNeXt.scope(in: weights) == nil ? try openCheckpoint(folder + "/vision_tower.safetensors") : nil
+      if ConvNeXt.scope(in: weights) != nil { return nil }
+      let path = Self.towers.map { "\(folder)/\($0)" }.first { FileManager.default.fileExists(atPath: $0) }
+      return try path.map { path throws(CheckpointError) in try openCheckpoint(path) }
     }
     self.init(
       configuration: folder + "/config.json", tokenizer: folder + "/tokenizer.model", weights: weights,
@@ -57,7 +63,10 @@ struct OspreyVision: Sendable {
     _ weights: any Checkpoint, _ visionTower: (any Checkpoint)?, _ config: LlamaConfiguration, path: String
   ) throws(OspreyError) {
     let tower = visionTower ?? weights
-    guard let trunkScope = ConvNeXt.scope(in: tower) else { throw .notFound(what: "ConvNeXt trunk", path: tower.path) }
+    guard let trunkScope = ConvNeXt.scope(in: tower) else {
+      let advice = visionTower == nil ? "; name the open_clip file with --vision-tower" : ""
+      throw .notFound(what: "ConvNeXt trunk" + advice, path: tower.path)
+    }
     let root = WeightScope(weights)
     // Osprey's own place is the root [osprey/model/language_model/osprey_llama.py].
     let extractorScope = [root["mask_extractor"], root["model"]["mask_extractor"]]

@@ -20,6 +20,22 @@ public struct SentencePieceTokenizer: Sendable {
   public var maskId: Int { vocabularySize }
   public var positionId: Int { vocabularySize + 1 }
 
+  /// Added tokens (Osprey's are `<mask>`, `<pos>` and `[UNK]`) and padding that a model embeds beyond its pieces.
+  private static let addedLimit = 256
+
+  /// Refuses a tokenizer of another vocabulary than the model's.
+  ///
+  /// - Parameter rows: how many tokens the model embeds.
+  func check(rows: Int, path: String) throws(OspreyError) {
+    guard vocabularySize <= rows, rows <= vocabularySize + Self.addedLimit else {
+      throw .tokenizer(
+        path: path,
+        reason:
+          "it has \(vocabularySize) pieces, the model embeds \(rows): as many and at most \(Self.addedLimit) more are expected"
+      )
+    }
+  }
+
   public init(path: String) throws(OspreyError) { try self.init(SentencePieceModel(path: path), path: path) }
 
   init(_ model: SentencePieceModel, path: String) throws(OspreyError) {

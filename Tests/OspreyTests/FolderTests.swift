@@ -52,6 +52,12 @@ import Testing
     try withFolder(parts) { folder in
       #expect(throws: OspreyError.self) { _ = try Osprey(folder: folder) }
     }
+    try withFolder(parts.merging(["labeler.safetensors": "plain_heads.safetensors"]) { $1 }) { folder in
+      let weights = folder + "/labeler.safetensors"
+      #expect(
+        throws: OspreyError.notFound(what: "ConvNeXt trunk; name the open_clip file with --vision-tower", path: weights)
+      ) { _ = try Osprey(folder: folder) }
+    }
     let tower = try openCheckpoint(Fixture.path("plain_heads.tower.safetensors"))
     #expect(throws: OspreyError.notFound(what: "mask extractor", path: tower.path)) {
       _ = try Osprey(

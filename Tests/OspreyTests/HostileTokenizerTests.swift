@@ -34,16 +34,28 @@ import Testing
 
   @Test func readsWhatIsWhole() { #expect(reason(specials + piece("a") + trainer) == nil) }
 
+  /// A tokenizer of another vocabulary; some rows more are added tokens and padding.
+  @Test func anothersVocabularyIsRefused() throws {
+    let bytes = specials + piece("a") + trainer
+    let tokenizer = try SentencePieceTokenizer(SentencePieceModel(bytes: bytes, path: "m"), path: "m")
+    for rows in [4, 7, 260] { try tokenizer.check(rows: rows, path: "m") }
+    for rows in [3, 261, 32_003] {
+      let reason = "it has 4 pieces, the model embeds \(rows): as many and at most 256 more are expected"
+      #expect(throws: OspreyError.tokenizer(path: "m", reason: reason)) { try tokenizer.check(rows: rows, path: "m") }
+    }
+  }
+
   @Test func cutAtEvery64KiBIsRefused() {
     let whole = specials + (0..<200_000).flatMap { piece("piece\($0)") } + trainer
     #expect(whole.count > 3 << 20)
     #expect(reason(whole) == nil)
     for length in stride(from: 0, to: whole.count, by: 1 << 16) {
       let reason = reason(Array(whole.prefix(length)))
-      // A cut between two pieces leaves a whole message, of the type that goes without saying.
+      // A cut between two pieces leaves a whole message.
       #expect(
         reason?.contains("cut short") == true || reason?.contains("are left") == true
-          || reason == "its model type is 1, not 2 (BPE)", "cut at \(length): \(reason ?? "read")")
+          || reason?.hasSuffix("and then ends, without a trainer_spec") == true, "cut at \(length): \(reason ?? "read")"
+      )
     }
   }
 
@@ -64,7 +76,8 @@ import Testing
   }
 
   @Test func vocabulariesThatAreNoneAreRefused() {
-    #expect(reason([]) == "its model type is 1, not 2 (BPE)")
+    #expect(reason([]) == "it has 0 pieces and then ends, without a trainer_spec")
+    #expect(reason(specials + field(2, field(3, 1))) == "its model type is 1, not 2 (BPE)")
     #expect(reason(trainer) == "it has no pieces")
     #expect(reason(piece("a") + trainer) == "it has no unknown piece")
     #expect(reason(specials + piece("<unk>", kind: 2) + trainer) == "it has two unknown pieces")

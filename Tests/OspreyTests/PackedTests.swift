@@ -307,7 +307,7 @@ import Testing
     let parts = "vision trunk, projector and mask extractor (osprey.companion.offset)"
     #expect(error == .notFound(what: parts, path: path))
     (path, error) = try refusal { $0.companion?.tensors.removeAll { $0.name.hasPrefix("visual.") } }
-    #expect(error == .notFound(what: "ConvNeXt trunk", path: path))
+    #expect(error == .notFound(what: "ConvNeXt trunk; name the open_clip file with --vision-tower", path: path))
     (path, error) = try refusal { $0.companion?.tensors.removeAll { $0.name == "mask_extractor.res4.weight" } }
     #expect(error == .checkpoint(.missing(key: "mask_extractor.res4.weight", path: path)))
     (path, error) = try refusal { $0.language.tensors.removeAll { $0.name == "blk.1.attn_v.weight" } }

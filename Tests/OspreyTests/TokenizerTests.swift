@@ -67,12 +67,12 @@ import Testing
       ([0x0a, 0x05, 0x01], "a field of 5 bytes, where 1 are left"),
       ([0x0b], "a field of wire type 3"),
       ([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "a number has more than ten bytes"),
-      ([0x0a, 0x03, 0x0a, 0x01, 0x61], "its model type is 1, not 2 (BPE)"),
+      ([0x0a, 0x03, 0x0a, 0x01, 0x61], "it has 1 pieces and then ends, without a trainer_spec"),
       ([0x0a, 0x00], "a piece is empty"),
     ]
     for (bytes, reason) in cases {
       let expected =
-        bytes.isEmpty ? "its model type is 1, not 2 (BPE)" : reason
+        bytes.isEmpty ? "it has 0 pieces and then ends, without a trainer_spec" : reason
       #expect(throws: OspreyError.tokenizer(path: "x", reason: expected)) {
         _ = try SentencePieceModel(bytes: bytes, path: "x")
       }

@@ -113,10 +113,7 @@ extension OspreySource {
       throw .checkpoint(
         .shapeMismatch(key: key, expected: [config.vocabularySize, config.hiddenSize], actual: table))
     }
-    guard pieces.vocabularySize <= table[0] else {
-      throw .tokenizer(
-        path: tokenizer, reason: "it has \(pieces.vocabularySize) pieces, the model embeds \(table[0])")
-    }
+    try pieces.check(rows: table[0], path: tokenizer)
     return table[0]
   }
 
