@@ -3,7 +3,7 @@ import CKernels
 extension Tensor {
   /// A linear layer by a matrix that stays as its file stores it: `x · weightᵀ + bias`.
   ///
-  /// Few rows, as in decoding, are bound by reading the weight: each of its rows is widened into the first cache and
+  /// Blocks are multiplied in integers where the CPU is good at it. Otherwise, few rows, as in decoding, are bound by reading the weight: each of its rows is widened into the first cache and
   /// multiplied there with all rows of `x`; a row's result does not depend on the others. Many rows are bound by
   /// arithmetic: the weight is widened panel by panel for OpenBLAS.
   ///
@@ -13,7 +13,7 @@ extension Tensor {
     precondition(lastAxis == weight.columns, "linear: \(shape) by weight [\(weight.rows), \(weight.columns)]")
     let count = self.count / weight.columns
     var product =
-      count <= fewRows ? rowByRow(weight, count) : panelByPanel(weight, count)
+      blockLinear(weight, count) ?? (count <= fewRows ? rowByRow(weight, count) : panelByPanel(weight, count))
     if let bias { product.addRow(bias) }
     return product.reshaped(shape.dropLast() + [weight.rows])
   }

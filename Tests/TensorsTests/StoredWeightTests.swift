@@ -154,7 +154,8 @@ import Testing
           exact += term
           size += abs(term)
         }
-        #expect(abs(Double(y[i * rows + j]) - exact) <= 1e-6 * size + 1e-6)
+        // Blocks meet activations of 16 bits; BlockLinearTests has the exact bound.
+        #expect(abs(Double(y[i * rows + j]) - exact) <= (format.blockLength == 1 ? 1e-6 : 1e-5) * size + 1e-6)
       }
     }
     let picked = [5, 0, 5].map { Array(weights[$0 * columns..<($0 + 1) * columns]) }
@@ -164,7 +165,7 @@ import Testing
 }
 
 /// Bytes at an address that stays.
-private final class HeldBytes: @unchecked Sendable {
+final class HeldBytes: @unchecked Sendable {
   let base: UnsafeRawPointer
   let count: Int
 
