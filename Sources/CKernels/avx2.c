@@ -6,6 +6,8 @@
 #define CK_LABEL "avx2"
 #define CK_LANES 8
 #define CK_DOT_ROWS 2
+#define CK_TILE_ROWS 6
+#define CK_TILE_VECTORS 2
 #include "loops.h"
 #pragma clang attribute pop
 #else

@@ -153,6 +153,7 @@ static void CK_NAME(depthwise_row)(const float *restrict x, size_t height, size_
 
 #include "blocks.h"
 #include "dot.h"
+#include "product.h"
 
 const ck_kernels CK_SET = {
     .name = CK_LABEL,
@@ -174,4 +175,11 @@ const ck_kernels CK_SET = {
     .dequantize_q4_k = CK_NAME(dequantize_q4_k),
     .dequantize_q6_k = CK_NAME(dequantize_q6_k),
     .dot_rows = CK_NAME(dot_rows),
+    .tile_rows = CK_TILE_ROWS,
+    .tile_columns = CK_TILE_COLUMNS,
+    .strip_rows = CK_NAME(strip_rows),
+    .pack_rows = CK_NAME(pack_rows),
+    .pack_columns = CK_NAME(pack_columns),
+    .tile = CK_NAME(tile),
+    .softmax_step = CK_NAME(softmax_step),
 };

@@ -4,4 +4,6 @@
 #define CK_LABEL "scalar"
 #define CK_LANES 4
 #define CK_DOT_ROWS 2
+#define CK_TILE_ROWS 4
+#define CK_TILE_VECTORS 2
 #include "loops.h"

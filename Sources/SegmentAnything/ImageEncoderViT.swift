@@ -125,37 +125,20 @@ struct ViTAttention: Sendable {
   func callAsFunction(_ x: Tensor) -> Tensor {
     let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
     guard let window else {
-      // Each row of queries is a batch entry of its own, so that scores of one row are held, never all g⁴.
-      let (q, k, v) = project(x)
-      let mixed = attend(
-        queries: q, keys: k.reshaped([1, height * width, channels]), values: v.reshaped([1, height * width, channels]),
-        side: height, queryY: { batch, _ in batch }, queryX: { $0 })
+      let mixed = attend(x.reshaped([1, height * width, channels]), side: height)
       return output(mixed).reshaped([height, width, channels])
     }
     let windows = x.windows(of: window)
-    let tokens = windows.reshaped([windows.shape[0], window * window, channels])
-    let (q, k, v) = project(tokens)
-    let mixed = attend(
-      queries: q, keys: k, values: v, side: window, queryY: { _, i in i / window }, queryX: { $0 % window })
+    let mixed = attend(windows.reshaped([windows.shape[0], window * window, channels]), side: window)
     return output(mixed).reshaped([windows.shape[0], window, window, channels])
       .joiningWindows(height: height, width: width)
   }
 
-  private func project(_ x: Tensor) -> (q: Tensor, k: Tensor, v: Tensor) {
-    (
-      x.linear(weights[0], bias: biases[0]), x.linear(weights[1], bias: biases[1]),
-      x.linear(weights[2], bias: biases[2])
-    )
-  }
-
-  /// `softmax(q kᵀ/√d + rows + columns) v` on a grid of `side`² keys. The relative terms use the unscaled queries: one
-  /// product of all queries with all relative positions, from which each query takes its own stretch.
-  private func attend(
-    queries: Tensor, keys: Tensor, values: Tensor, side: Int,
-    queryY: @escaping (_ batch: Int, _ index: Int) -> Int, queryX: @escaping (_ index: Int) -> Int
-  ) -> Tensor {
-    let (count, channels) = (queries.shape[1], queries.shape[2])
-    let headWidth = channels / heads
+  /// `softmax(q kᵀ/√d + rows + columns) v` among the `side`² tokens of each batch entry. The relative terms use the unscaled
+  /// queries: one product of all queries with all relative positions, from which each query takes its own stretch.
+  private func attend(_ tokens: Tensor, side: Int) -> Tensor {
+    let queries = tokens.linear(weights[0], bias: biases[0])
+    let (count, headWidth) = (queries.shape[1], queries.shape[2] / heads)
     let (heads, length) = (self.heads, 2 * side - 1)
     let flat = queries.reshaped([-1, headWidth])  // [B·N·heads, d]
     let rowTerms = flat.linear(relativeRows)  // [B·N·heads, 2s − 1]
@@ -163,19 +146,22 @@ struct ViTAttention: Sendable {
     return rowTerms.withUnsafe { rowTerms in
       columnTerms.withUnsafe { columnTerms in
         Tensor.attention(
-          queries: queries, keys: keys, values: values, heads: heads, scale: 1 / Float(headWidth).squareRoot(),
-          bias: .perHead { batch, head, scores in
-            guard let scores = scores.baseAddress, let rowTerms = rowTerms.baseAddress,
-              let columnTerms = columnTerms.baseAddress
-            else { return }
-            for i in 0..<count {
-              let start = ((batch * count + i) * heads + head) * length + side - 1
-              let byRow = rowTerms + (start - queryY(batch, i))
-              let byColumn = columnTerms + (start - queryX(i))
-              for ky in 0..<side {
-                let target = scores + (i * side + ky) * side
-                let term = byRow[ky]
-                for kx in 0..<side { target[kx] += term + byColumn[kx] }
+          queries: queries, keys: tokens.linear(weights[1], bias: biases[1]),
+          values: tokens.linear(weights[2], bias: biases[2]), heads: heads, scale: 1 / Float(headWidth).squareRoot(),
+          bias: .blocks { scores in
+            guard let rowTerms = rowTerms.baseAddress, let columnTerms = columnTerms.baseAddress else { return }
+            for i in scores.queries {
+              let start = ((scores.batch * count + i) * heads + scores.head) * length + side - 1
+              let (byRow, byColumn) = (rowTerms + (start - i / side), columnTerms + (start - i % side))
+              guard let target = scores.row(i).baseAddress else { return }
+              var key = scores.keys.lowerBound
+              while key < scores.keys.upperBound {
+                // The keys of one row of the grid share a term.
+                let (y, x) = (key / side, key % side)
+                let run = min(side - x, scores.keys.upperBound - key)
+                let (term, to) = (byRow[y], target + (key - scores.keys.lowerBound))
+                for j in 0..<run { to[j] += term + byColumn[x + j] }
+                key += run
               }
             }
           })

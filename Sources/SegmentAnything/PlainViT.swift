@@ -111,13 +111,13 @@ struct PlainViTAttention: Sendable {
     output = try Linear(scope["proj"], inputs: width, outputs: width)
   }
 
-  /// `[g, g, C]` → `[g, g, C]`. Each row of queries is a batch entry of its own, so that scores of one row are held, never
-  /// all g⁴.
+  /// `[g, g, C]` → `[g, g, C]`.
   func callAsFunction(_ x: Tensor) -> Tensor {
     let channels = x.shape[2]
     let mixed = Tensor.attention(
-      queries: q(x), keys: k(x).reshaped([1, -1, channels]), values: v(x).reshaped([1, -1, channels]),
+      queries: q(x).reshaped([1, -1, channels]), keys: k(x).reshaped([1, -1, channels]),
+      values: v(x).reshaped([1, -1, channels]),
       heads: channels / PlainViT.headWidth, scale: 1 / Float(PlainViT.headWidth).squareRoot())
-    return output(mixed)
+    return output(mixed).reshaped(x.shape)
   }
 }

@@ -8,14 +8,21 @@
 struct Buffer: ~Copyable {
   let base: UnsafeMutablePointer<Float>
   let count: Int
+  private static let hugePage = 1 << 21
 
   /// Memory for `count` numbers, not set to anything.
   init(uninitialized count: Int) {
+    let bytes = max(count, 1) * MemoryLayout<Float>.stride
+    // Large memory in large pages: what a picture's tensors take is new each time, and each page of 4 KiB is a fault.
+    let isLarge = bytes >= 2 * Self.hugePage
     var pointer: UnsafeMutableRawPointer?
-    let status = posix_memalign(&pointer, 64, max(count, 1) * MemoryLayout<Float>.stride)
+    let status = posix_memalign(&pointer, isLarge ? Self.hugePage : 64, bytes)
     guard status == 0, let pointer else {
       fatalError("out of memory: \(count) float32 values")
     }
+    #if canImport(Glibc)
+      if isLarge { madvise(pointer, bytes / Self.hugePage * Self.hugePage, MADV_HUGEPAGE) }
+    #endif
     base = pointer.bindMemory(to: Float.self, capacity: max(count, 1))
     self.count = count
   }

@@ -57,14 +57,25 @@ extension Tensor {
 /// `GEMM_MULTITHREAD_THRESHOLD`), so only they may run inside `ComputePool.forEach`.
 let gemmSingleThreadLimit = 1 << 18
 
+/// The multiplications from which on packing both operands pays.
+private let tiledProductLeast = 1 << 22
+
 /// `C = α·A·B + β·C` over row-major matrices with row strides: `A [rows, inner]`, `B [inner, columns]` or, transposed,
 /// `[columns, inner]`, `C [rows, columns]`.
-@inline(__always)
+///
+/// Products too small to pay for packing, and those of few rows, are OpenBLAS's; large ones are `TiledProduct`s.
 func gemm(
   transposeB: Bool, rows: Int, columns: Int, inner: Int, alpha: Float = 1,
   a: UnsafePointer<Float>?, strideA: Int, b: UnsafePointer<Float>?, strideB: Int,
   beta: Float = 0, c: UnsafeMutablePointer<Float>, strideC: Int
 ) {
+  if alpha == 1, rows >= 32, columns >= 16, inner >= 16, rows * columns * inner >= tiledProductLeast, let a, let b {
+    TiledProduct(
+      transposeB: transposeB, rows: rows, columns: columns, inner: inner, a: a, strideA: strideA, b: b,
+      strideB: strideB, adds: beta != 0, c: c, strideC: strideC
+    ).run()
+    return
+  }
   cblas_sgemm(
     CblasRowMajor, CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
     blasint(rows), blasint(columns), blasint(inner), alpha, a, blasint(strideA), b, blasint(strideB), beta, c,

@@ -162,7 +162,8 @@ def goldens(out):
             cases.append(dict(picture=label, name=name, masks=[rle(m) for m in masks], stability=stability, **spec))
             print(key, "area", [float(m.mean().round(3)) for m in masks], "iou", iou.numpy().round(3),
                   "|logits|", low.abs().max().item())
-        for settings in AUTOMATIC:
+        # Of two islands the same size, 47 pixels, sam.py's 60 keeps the one that a rounding makes larger.
+        for settings in AUTOMATIC[:-1] + [dict(AUTOMATIC[-1], min_mask_region_area=30)]:
             official = {k: v for k, v in settings.items() if k != "point_grids"}
             if "point_grids" in settings:
                 official.update(points_per_side=None, point_grids=[np.array(g) for g in settings["point_grids"]])
