@@ -5,9 +5,9 @@
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), apply_to = function)
 #include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
 #include "include/ckblocks.h"
-#include "unpack.h"
 
 #define CK_LEAST 1e-30f
 #define CK_MOST 3e38f
@@ -46,34 +46,84 @@ static void quantize_vnni(const float *x, size_t first, size_t count, ck_activat
     }
 }
 
-// n scales of half precision, `stride` bytes apart → s[n]; o = s · factor.
-CK_INLINE void spread_scales(const uint8_t *in, size_t stride, size_t n, float factor, float *s, float *o) {
-  for (size_t i = 0; i < n; i += 16) {
-    uint16_t halves[16] = {0};
-    for (size_t k = 0; k < 16 && i + k < n; k++) memcpy(&halves[k], in + (i + k) * stride, 2);
-    __m512 d = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)halves));
-    _mm512_storeu_ps(s + i, d);
-    _mm512_storeu_ps(o + i, _mm512_mul_ps(d, _mm512_set1_ps(factor)));
+// Half precision to single.
+CK_INLINE float wide_half(const uint8_t *p) {
+  uint16_t h;
+  memcpy(&h, p, 2);
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
+
+// The minima of runs that have all the same number for zero.
+CK_INLINE void minima(const float *s, size_t n, float zero, float *o) {
+  for (size_t i = 0; i < n; i += 16) _mm512_storeu_ps(o + i, _mm512_mul_ps(_mm512_loadu_ps(s + i), _mm512_set1_ps(zero)));
+}
+
+// 256 numbers of Q4_K; eight scales and minima.
+CK_INLINE void take_apart_q4_k(const uint8_t *in, uint8_t *u, float *s, float *o) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  for (size_t i = 0; i < 4; i++) {
+    __m256i q = _mm256_loadu_si256((const __m256i *)(in + 16 + 32 * i));
+    _mm256_store_si256((__m256i *)(u + 64 * i), _mm256_and_si256(q, mask));
+    _mm256_store_si256((__m256i *)(u + 64 * i + 32), _mm256_and_si256(_mm256_srli_epi16(q, 4), mask));
   }
+  // Six bits each: the first four of eight whole, of the last four the low bits in four bytes, the two high ones in eight.
+  uint32_t a, b, c, scales[2], mins[2];
+  memcpy(&a, in + 4, 4);
+  memcpy(&b, in + 8, 4);
+  memcpy(&c, in + 12, 4);
+  scales[0] = a & 0x3f3f3f3f;
+  mins[0] = b & 0x3f3f3f3f;
+  scales[1] = (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030);
+  mins[1] = (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030);
+  __m256 d = _mm256_set1_ps(wide_half(in)), least = _mm256_set1_ps(wide_half(in + 2));
+  __m256i whole = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)scales));
+  _mm256_storeu_ps(s, _mm256_mul_ps(d, _mm256_cvtepi32_ps(whole)));
+  whole = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)mins));
+  _mm256_storeu_ps(o, _mm256_mul_ps(least, _mm256_cvtepi32_ps(whole)));
+}
+
+// 256 numbers of Q6_K; sixteen scales and minima.
+CK_INLINE void take_apart_q6_k(const uint8_t *in, uint8_t *u, float *s, float *o) {
+  const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
+  for (size_t half = 0; half < 2; half++, u += 128) {
+    __m256i a = _mm256_loadu_si256((const __m256i *)(in + 64 * half));
+    __m256i b = _mm256_loadu_si256((const __m256i *)(in + 64 * half + 32));
+    __m256i h = _mm256_loadu_si256((const __m256i *)(in + 128 + 32 * half));
+    __m256i *to = (__m256i *)u;
+    // Bits that a shift brings from the neighbouring byte are masked away.
+    _mm256_store_si256(to, _mm256_or_si256(_mm256_and_si256(a, low), _mm256_and_si256(_mm256_slli_epi16(h, 4), high)));
+    _mm256_store_si256(to + 1, _mm256_or_si256(_mm256_and_si256(b, low), _mm256_and_si256(_mm256_slli_epi16(h, 2), high)));
+    _mm256_store_si256(to + 2, _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(a, 4), low), _mm256_and_si256(h, high)));
+    _mm256_store_si256(
+        to + 3, _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b, 4), low), _mm256_and_si256(_mm256_srli_epi16(h, 2), high)));
+  }
+  __m512i whole = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(in + 192)));
+  __m512 scales = _mm512_mul_ps(_mm512_set1_ps(wide_half(in + 208)), _mm512_cvtepi32_ps(whole));
+  _mm512_storeu_ps(s, scales);
+  _mm512_storeu_ps(o, _mm512_mul_ps(scales, _mm512_set1_ps(32)));
 }
 
 static void take_apart(ck_block_format format, const uint8_t *in, size_t n, uint8_t *u, float *s, float *o) {
   if (format == CK_Q8_0) {
-    spread_scales(in, 34, n / 32, 128, s, o);
     for (size_t b = 0; b < n / 32; b++) {
+      s[b] = wide_half(in + 34 * b);
       __m256i q = _mm256_loadu_si256((const __m256i *)(in + 34 * b + 2));
       _mm256_store_si256((__m256i *)(u + 32 * b), _mm256_xor_si256(q, _mm256_set1_epi8((char)0x80)));
     }
+    minima(s, n / 32, 128, o);
   } else if (format == CK_Q4_0) {
-    spread_scales(in, 18, n / 32, 8, s, o);
     const __m128i mask = _mm_set1_epi8(15);
     for (size_t b = 0; b < n / 32; b++) {
+      s[b] = wide_half(in + 18 * b);
       __m128i q = _mm_loadu_si128((const __m128i *)(in + 18 * b + 2));
       _mm_store_si128((__m128i *)(u + 32 * b), _mm_and_si128(q, mask));
       _mm_store_si128((__m128i *)(u + 32 * b + 16), _mm_and_si128(_mm_srli_epi16(q, 4), mask));
     }
+    minima(s, n / 32, 8, o);
+  } else if (format == CK_Q4_K) {
+    for (size_t b = 0; b < n / 256; b++) take_apart_q4_k(in + 144 * b, u + 256 * b, s + 8 * b, o + 8 * b);
   } else {
-    unpack(format, in, n, u, s, o);
+    for (size_t b = 0; b < n / 256; b++) take_apart_q6_k(in + 210 * b, u + 256 * b, s + 16 * b, o + 16 * b);
   }
 }
 

@@ -1,5 +1,4 @@
 // A stored row taken apart: whole numbers u[K] as bytes, and each run's scale s[K/L] and minimum o[K/L].
-// Included by the files of ckblocks.h, so that each set compiles it for itself.
 #include <string.h>
 
 static inline float half_at(const uint8_t *p) {
