@@ -1,0 +1,124 @@
+import ArgumentParser
+import Daemon
+import Foundation
+import Imaging
+import Masks
+import Osprey
+import SegmentAnything
+import Tensors
+
+/// `pandion bench`: how long the models take for a picture on this machine.
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Time the models' parts on a picture.",
+    discussion: """
+      Each part runs once unmeasured, then --repeat times; the median counts, since other work only adds. Loading models is not \
+      measured. A random checkpoint takes as long as a trained one; only automatic masks depend on what is found.
+      """)
+
+  /// What is timed.
+  enum Part: String, CaseIterable, ExpressibleByArgument {
+    case imageEncoder = "image_encoder"
+    case click = "click"
+    case points = "points_64"
+    case automatic = "automatic_masks"
+    case trunk = "vision_trunk"
+    case prefix = "language_prefix"
+    case label = "label"
+
+    /// Whether it is the labeler's.
+    var isLabelers: Bool { [.trunk, .prefix, .label].contains(self) }
+  }
+
+  @Argument(help: ArgumentHelp("A PNG or JPEG picture.", valueName: "IMAGE")) var picture: String
+  @OptionGroup var models: ModelOptions
+  @Option(help: "A part to time, repeatable; all unless given.") var only: [Part] = []
+  @Option(name: .customLong("repeat"), help: "How often each part is timed.") var count = 5
+  @Flag(help: "Print JSON.") var json = false
+
+  func validate() throws {
+    guard (1...10_000).contains(count) else { throw ValidationError("--repeat must lie in 1…10000") }
+  }
+
+  func run() throws {
+    models.apply()
+    let parts = only.isEmpty ? Part.allCases : only
+    let image = try Image.load(path: picture)
+    let loader = ModelLoader()
+    var rows: [BenchRow] = []
+    if parts.contains(where: { !$0.isLabelers }) {
+      let segmenter = try loader.segmenter(models.segmenter)
+      let embedding = segmenter.embed(image)
+      for part in parts where !part.isLabelers { rows.append(try time(part, segmenter, image, embedding)) }
+    }
+    if parts.contains(where: \.isLabelers) {
+      let labeler = try loader.labeler(models.labeler, visionTower: models.visionTower)
+      for part in parts where part.isLabelers { rows.append(try time(part, labeler, image)) }
+    }
+    if json { return try printJSON(BenchReport(threads: ComputePool.threads, parts: rows)) }
+    for row in rows {
+      Standard.output(
+        row.part.padding(toLength: 18, withPad: " ", startingAt: 0)
+          + String(format: " %10.1f ms   (%.1f…%.1f)", row.median, row.least, row.greatest))
+    }
+  }
+
+  private func time(
+    _ part: Part, _ segmenter: SegmentAnything, _ image: Image, _ embedding: ImageEmbedding
+  ) throws -> BenchRow {
+    func click(_ x: Float, _ y: Float) -> Prompt {
+      Prompt(points: [Point(x: x * Float(image.width), y: y * Float(image.height))], pointLabels: [1])
+    }
+    switch part {
+    case .imageEncoder: return measure(part) { _ = segmenter.embed(image) }
+    case .click:
+      return try measure(part) { _ = try segmenter.predict(embedding, click(0.5, 0.5), multimask: true) }
+    case .points:
+      let grid = (0..<64).map { click((Float($0 % 8) + 0.5) / 8, (Float($0 / 8) + 0.5) / 8) }
+      return try measure(part) { _ = try segmenter.predict(embedding, grid, multimask: true) }
+    default:
+      let generator = try AutomaticMaskGenerator(segmenter, AutomaticMaskOptions())
+      return try measure(part) { _ = try generator.generate(image) }
+    }
+  }
+
+  private func time(_ part: Part, _ labeler: Osprey, _ image: Image) throws -> BenchRow {
+    switch part {
+    case .trunk: return try measure(part) { _ = try labeler.features(image) }
+    case .prefix:
+      let features = try labeler.features(image)
+      return try measure(part) { _ = try labeler.prefill(features) }
+    default:
+      let seen = try labeler.see(image)
+      var mask = BitMask(width: image.width, height: image.height)
+      for y in image.height / 4..<image.height / 2 { for x in image.width / 4..<image.width / 2 { mask[x, y] = true } }
+      return try measure(part) { _ = try labeler.label(seen, mask: mask, style: .short, maxTokens: 32) }
+    }
+  }
+
+  private func measure(_ part: Part, _ body: () throws -> Void) rethrows -> BenchRow {
+    try body()
+    var times: [Double] = []
+    for _ in 0..<count {
+      let start = ContinuousClock.now
+      try body()
+      times.append(start.duration(to: .now).seconds * 1000)
+    }
+    times.sort()
+    return BenchRow(
+      part: part.rawValue, median: times[times.count / 2], least: times[0], greatest: times[times.count - 1])
+  }
+}
+
+/// Milliseconds.
+private struct BenchRow: Encodable {
+  var part: String
+  var median: Double
+  var least: Double
+  var greatest: Double
+}
+
+private struct BenchReport: Encodable {
+  var threads: Int
+  var parts: [BenchRow]
+}
