@@ -30,6 +30,8 @@ def main():
     p.add_argument("--labeler", help="checkpoint of train_labeler.py; random weights without it")
     p.add_argument("--tokenizer", required=True)
     p.add_argument("--out", required=True)
+    p.add_argument("--calibration", type=float, nargs=3, metavar=("TEMPERATURE", "LENGTH_EXPONENT", "NONE_BIAS"),
+                   help="of a user's vocabulary, as `pandion eval … --vocabulary categories --calibrate` fits it to these weights")
     p.add_argument("--dtype", choices=["float16", "float32"], default="float16")
     a = p.parse_args()
     out, dtype = Path(a.out), getattr(torch, a.dtype)
@@ -55,6 +57,8 @@ def main():
                    "size": (out / n).stat().st_size} for n in names],
         "source": ["Tools/nano"],
     }
+    if a.calibration:
+        manifest["labeler"]["vocabulary_calibration"] = dict(zip(["temperature", "length_exponent", "none_bias"], a.calibration))
     (out / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")
     for path in out.iterdir():
         path.chmod(0o644)
