@@ -160,7 +160,7 @@ def main():
         f"# SAM {a.model} beside its peers", "",
         f"{datetime.date.today()}, {cpu}, {a.threads} threads; torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, "
         f"openvino {openvino.__version__.split('-')[0]}. Milliseconds, in brackets how many times as long as Pandion (fp32).", "",
-        "    " + " ".join(["python Tools/peers/vision.py"] + [w for w in sys.argv[1:] if not w.startswith("/")]), "",
+        "    " + " ".join(["python Tools/peers/vision.py"] + [Path(w).name if w.startswith("/") else w for w in sys.argv[1:]]), "",
         "| | Pandion | " + " | ".join(peers) + " |", "|---" * (len(peers) + 2) + "|"]
     for part, title in PARTS.items():
         own = rows[part]["Pandion"]
