@@ -8,6 +8,13 @@ public struct Configuration: Sendable, Equatable {
   public var queue = 64
   /// The blobs of accepted requests together, in bytes; more get `busy`.
   public var queueBytes = 1 << 30
+  /// The same for each client, so that one does not shut out the others. One request always fits the bytes.
+  public var queuePerClient = 32
+  public var queueBytesPerClient = 512 << 20
+  /// The keys for TCP endpoints, which without them are plain; ipc is guarded by its folder's mode.
+  public var keys: KeyFolder?
+  /// Whether other machines may connect without keys.
+  public var insecure = false
   /// How long a client that was told `busy` should wait, in milliseconds for each request before it.
   public var retryMillisecondsPerRequest = 50
   /// Answers that are kept for repeated ids, in number and in bytes.

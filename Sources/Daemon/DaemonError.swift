@@ -6,6 +6,10 @@ public enum DaemonError: Error, Equatable, Sendable {
   case socket(ZeroMQError)
   /// The folder for the sockets cannot be had, or is not safe to use.
   case runtimeFolder(path: String, reason: String)
+  /// A folder of keys, or a key in it, cannot be used.
+  case keys(path: String, reason: String)
+  /// Anybody who reaches the machine could use it.
+  case openEndpoint(String)
   /// What came back is no reply.
   case badReply(endpoint: String, reason: String)
   /// The system refuses what the daemon needs.
@@ -17,6 +21,9 @@ extension DaemonError: CustomStringConvertible {
     switch self {
     case .socket(let error): error.description
     case .runtimeFolder(let path, let reason): "cannot use \(path) for sockets: \(reason)"
+    case .keys(let path, let reason): "cannot use the key \(path): \(reason)"
+    case .openEndpoint(let endpoint):
+      "\(endpoint) is open to other machines: give --keys FOLDER ('pandion keygen FOLDER' makes it), or --insecure"
     case .badReply(let endpoint, let reason): "\(endpoint) sent no reply of a pandion daemon: \(reason)"
     case .system(let call, let number): "\(call) failed: \(String(cString: strerror(number)))"
     }

@@ -33,8 +33,9 @@ extension FrontEnd {
         metrics.repeated += 1
         return .repeated(frames)
       }
-      if let ticket = running[key], var pending = active[ticket], pending.envelopes.count < 16 {
-        pending.envelopes.append(incoming.envelope)
+      if let ticket = running[key], var pending = active[ticket] {
+        // The same client sent it, so that beyond some copies of the reply one more tells it nothing.
+        if pending.envelopes.count < 16 { pending.envelopes.append(incoming.envelope) }
         active[ticket] = pending
         metrics.repeated += 1
         return .accepted
@@ -45,11 +46,7 @@ extension FrontEnd {
         Reply(to: request, WireError(.shuttingDown, "the daemon is stopping", retryAfterMilliseconds: 1000)))
     }
     let bytes = incoming.blobs.reduce(incoming.header.count) { $0 + $1.count }
-    guard active.count < configuration.queue, activeBytes + bytes <= configuration.queueBytes else {
-      let wait = max(1, active.count) * configuration.retryMillisecondsPerRequest
-      let message = "\(active.count) requests wait already, of at most \(configuration.queue)"
-      return .answered(Reply(to: request, WireError(.busy, message, retryAfterMilliseconds: wait)))
-    }
+    if let busy = refusal(of: incoming.client, bytes: bytes) { return .answered(Reply(to: request, busy)) }
     return accept(request, incoming, bytes, key, stage)
   }
 
@@ -58,8 +55,8 @@ extension FrontEnd {
   ) -> Admission {
     let job = Job(request, blobs: incoming.blobs)
     let ticket = jobs.add(job)
-    active[ticket] = Pending(job: job, bytes: bytes, key: key, envelopes: [incoming.envelope])
-    activeBytes += bytes
+    active[ticket] = Pending(job: job, bytes: bytes, key: key, envelopes: [incoming.envelope], client: incoming.client)
+    charge(incoming.client, bytes: bytes)
     if let key { running[key] = ticket }
     do throws(ZeroMQError) {
       guard let queue = queue(stage, request) else { return .accepted }
@@ -68,7 +65,7 @@ extension FrontEnd {
     } catch {
       active[ticket] = nil
       jobs.remove(ticket)
-      activeBytes -= bytes
+      release(incoming.client, bytes: bytes)
       if let key { running[key] = nil }
       return .answered(Reply(to: request, WireError(.internal, "stage '\(stage.rawValue)' takes no work: \(error)")))
     }
@@ -96,6 +93,7 @@ extension FrontEnd {
         to: request,
         metrics.fields + [
           ("active", .integer(active.count)), ("active_bytes", .integer(activeBytes)),
+          ("clients", .integer(clients.count)),
           ("lanes", JSONValue(entries: queues)),
           ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
           ("prefix", prefixStats), ("decoder", pipeline.labeler.map { JSONValue(entries: $0.stats) }),

@@ -19,6 +19,7 @@ final class FrontEnd: @unchecked Sendable {
   var active: [UInt64: Pending] = [:]
   var running: [AnswerCache.Key: UInt64] = [:]
   var activeBytes = 0
+  var clients: [[UInt8]: Usage] = [:]
   var answers: AnswerCache
   var metrics = Metrics()
   var isDraining = false
@@ -30,6 +31,8 @@ final class FrontEnd: @unchecked Sendable {
     var key: AnswerCache.Key?
     /// Where the reply goes: one envelope for each time that the request was sent.
     var envelopes: [[[UInt8]]]
+    /// Whose budget it is charged to.
+    var client: [UInt8]
     /// How many partial replies went out.
     var sent = 0
   }
@@ -37,7 +40,8 @@ final class FrontEnd: @unchecked Sendable {
   static let commandEndpoint = "inproc://pandion/command"
 
   init(
-    _ configuration: Configuration, _ pipeline: Pipeline, _ context: Context, log: @escaping @Sendable (String) -> Void
+    _ configuration: Configuration, _ pipeline: Pipeline, _ context: Context, secretKey: String? = nil,
+    log: @escaping @Sendable (String) -> Void
   ) throws(ZeroMQError) {
     (self.configuration, self.pipeline, self.log) = (configuration, pipeline, log)
     answers = AnswerCache(capacity: configuration.rememberedAnswers, bytes: configuration.rememberedBytes)
@@ -50,8 +54,26 @@ final class FrontEnd: @unchecked Sendable {
     var lanes: [StageQueue] = []
     for lane in Lane.allCases { lanes.append(try StageQueue(lane, context, seats: configuration.seats(lane))) }
     self.lanes = lanes
-    for endpoint in configuration.endpoints { dataEndpoints.append(try data.bind(endpoint)) }
-    for endpoint in configuration.controlEndpoints { controlEndpoints.append(try control.bind(endpoint)) }
+    try data.guardAgainstStrangers()
+    try control.guardAgainstStrangers()
+    for endpoint in configuration.endpoints { dataEndpoints.append(try Self.bind(data, endpoint, secretKey)) }
+    for endpoint in configuration.controlEndpoints {
+      controlEndpoints.append(try Self.bind(control, endpoint, secretKey))
+    }
+  }
+
+  /// With a key, all but ipc speaks CURVE.
+  private static func bind(
+    _ socket: borrowing Socket, _ endpoint: String, _ secretKey: String?
+  ) throws(ZeroMQError) -> String {
+    if let secretKey {
+      if endpoint.hasPrefix("ipc://") {
+        try socket.requireNothing(domain: Authenticator.localDomain)
+      } else {
+        try socket.requireCurve(secretKey: secretKey, domain: Authenticator.domain)
+      }
+    }
+    return try socket.bind(endpoint)
   }
 
   /// Serves until it has been told to end and has finished what it accepted.
@@ -140,7 +162,7 @@ final class FrontEnd: @unchecked Sendable {
     for envelope in pending.envelopes { send(frames, to: envelope, on: data) }
     active[ticket] = nil
     jobs.remove(ticket)
-    activeBytes -= pending.bytes
+    release(pending.client, bytes: pending.bytes)
     if let key = pending.key {
       running[key] = nil
       // Errors are not kept: some pass, and the others cost nothing to find again.
@@ -158,7 +180,9 @@ final class FrontEnd: @unchecked Sendable {
     do {
       try socket.send(envelope + frames, timeout: 0)
     } catch {
-      log("a reply was lost: \(error)")
+      metrics.lost += 1
+      // A client that reads nothing shall not fill the log either.
+      if metrics.lost & (metrics.lost - 1) == 0 { log("\(metrics.lost) replies were lost: \(error)") }
     }
   }
 }

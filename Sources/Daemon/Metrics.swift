@@ -6,6 +6,8 @@ struct Metrics {
   private var errors: [String: Int] = [:]
   private var latency: [String: Latency] = [:]
   var repeated = 0
+  /// Replies whose client had gone or did not read.
+  var lost = 0
   private let started = ContinuousClock.now
 
   private struct Latency {
@@ -39,7 +41,8 @@ struct Metrics {
     }
     return [
       ("uptime_s", .integer(Int(uptime.seconds))), ("requests", Self.json(requests)), ("errors", Self.json(errors)),
-      ("repeated", .integer(repeated)), ("latency", JSONValue(entries: latencies)),
+      ("repeated", .integer(repeated)), ("lost", .integer(lost)),
+      ("latency", JSONValue(entries: latencies)),
     ]
   }
 

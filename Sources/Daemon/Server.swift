@@ -32,8 +32,15 @@ public final class Server: Sendable {
 
   /// Listens and starts the threads. Once it returns, requests are answered.
   public func start() throws(DaemonError) {
-    let front = try sockets { () throws(ZeroMQError) in
-      try FrontEnd(configuration, pipeline, context, log: log)
+    try EndpointSafety.check(configuration)
+    // The authenticator answers before anybody can connect.
+    let (authenticator, secretKey) = try authenticate()
+    let front: FrontEnd
+    do throws(ZeroMQError) {
+      front = try FrontEnd(configuration, pipeline, context, secretKey: secretKey, log: log)
+    } catch {
+      authenticator?.stop()
+      throw .socket(error)
     }
     let workers = Lane.allCases.flatMap { lane in
       (0..<configuration.seats(lane)).map {
@@ -49,11 +56,21 @@ public final class Server: Sendable {
         state.withLock { $0.failure = .socket(error) }
       }
       for worker in workers { worker.join() }
+      authenticator?.stop()
       finished.signal()
     }
     thread.name = "pandion-front"
     thread.stackSize = 16 << 20
     thread.start()
+  }
+
+  private func authenticate() throws(DaemonError) -> (Authenticator?, secretKey: String?) {
+    guard let keys = configuration.keys else { return (nil, nil) }
+    let secretKey = try keys.serverKeys().secretKey
+    let authenticator = try sockets { () throws(ZeroMQError) in
+      try Authenticator(context) { keys.isAuthorised($0) }
+    }
+    return (authenticator, secretKey)
   }
 
   /// Accepts nothing more; returns at once. May be called from any thread, more than once.

@@ -117,8 +117,11 @@ struct RequestReader {
   }
 
   private func rawSide(_ image: Fields, _ key: String, _ encoding: ImageEncoding) throws(WireError) -> Int {
-    guard let side = try image.integer(key, in: 1...limits.imageSide) else {
+    guard let side = try image.integer(key, in: 1 ... .max) else {
       throw .bad("image.\(key) is missing: encoding '\(encoding.rawValue)' needs the size in pixels")
+    }
+    guard side <= limits.imageSide else {
+      throw WireError(.tooLarge, "image.\(key) is \(side); at most \(limits.imageSide) pixels are read")
     }
     return side
   }

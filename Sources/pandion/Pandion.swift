@@ -10,7 +10,8 @@ struct Pandion: ParsableCommand {
     discussion: "Results go to standard output, everything else to standard error. Exit 0, 1 (failed), 2 (usage).",
     version: Version.current,
     subcommands: [
-      Serve.self, Segment.self, Auto.self, Label.self, Trace.self, Models.self, Eval.self, Bench.self, Doctor.self,
+      Serve.self, Keygen.self, Segment.self, Auto.self, Label.self, Trace.self, Models.self, Eval.self, Bench.self,
+      Doctor.self,
     ])
 
   static func main() {

@@ -25,10 +25,22 @@ struct Serve: ParsableCommand {
       "The most memory of pictures and what the models saw in them, in MiB. What was used longest ago goes first, and is seen again when it is asked for again.",
       valueName: "MIB"))
   var cacheMb = 1024
+  @Option(
+    help: ArgumentHelp("How many requests of one client may wait; 32 unless given.", valueName: "COUNT"))
+  var queuePerClient: Int?
+  @Option(
+    help: ArgumentHelp(
+      "TCP takes only clients whose keys are authorised in this folder; 'pandion keygen' makes it.", valueName: "FOLDER"
+    ))
+  var keys: String?
+  @Flag(help: "Let other machines in without keys.") var insecure = false
   @OptionGroup var models: ModelOptions
 
   func validate() throws {
     if let queue, !(1...65_536).contains(queue) { throw ValidationError("--queue must lie in 1…65536") }
+    if let queuePerClient, !(1...65_536).contains(queuePerClient) {
+      throw ValidationError("--queue-per-client must lie in 1…65536")
+    }
     if !(1...1 << 24).contains(cacheMb) { throw ValidationError("--cache-mb must lie in 1…\(1 << 24)") }
   }
 
@@ -37,6 +49,9 @@ struct Serve: ParsableCommand {
       endpoints.isEmpty ? try Configuration.standard() : Configuration(endpoints: endpoints)
     if !controlEndpoints.isEmpty { configuration.controlEndpoints = controlEndpoints }
     if let queue { configuration.queue = queue }
+    if let queuePerClient { configuration.queuePerClient = queuePerClient }
+    configuration.keys = keys.map { KeyFolder(path: $0) }
+    configuration.insecure = insecure
     let start = ContinuousClock.now
     let pipeline = try models.pipeline(cacheBytes: cacheMb << 20)
     let server = try Server(configuration, pipeline) { Standard.error($0) }

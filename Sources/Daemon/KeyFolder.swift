@@ -1,0 +1,76 @@
+import Foundation
+import ZeroMQ
+
+/// A folder with the daemon's key, `server.key` and `server.pub`, and `authorised/NAME.pub` for each client that may come in.
+public struct KeyFolder: Sendable, Equatable {
+  public let path: String
+  private var authorised: String { "\(path)/authorised" }
+
+  public init(path: String) { self.path = path }
+
+  /// Makes the folder and the daemon's keys; those that are there stay.
+  ///
+  /// - Returns: the daemon's public key, in Z85, which clients need.
+  public func makeServerKeys() throws(DaemonError) -> String {
+    for folder in [path, authorised] where mkdir(folder, 0o700) != 0 && errno != EEXIST {
+      throw .keys(path: folder, reason: String(cString: strerror(errno)))
+    }
+    if access("\(path)/server.key", F_OK) == 0 { return try serverKeys().publicKey }
+    let keys = try sockets { () throws(ZeroMQError) in try CurveKeyPair() }
+    try Self.write(keys.secretKey, to: "\(path)/server.key", mode: 0o600)
+    try Self.write(keys.publicKey, to: "\(path)/server.pub", mode: 0o644)
+    return keys.publicKey
+  }
+
+  /// Makes a client's keys: the secret goes into `file`, the public one among those authorised.
+  public func makeClientKeys(name: String, file: String) throws(DaemonError) {
+    let isPlain = name.utf8.allSatisfy {
+      ($0 | 0x20) >= 0x61 && ($0 | 0x20) <= 0x7A || $0 >= 0x30 && $0 <= 0x39 || $0 == 0x2D
+    }
+    guard isPlain, (1...64).contains(name.utf8.count) else {
+      throw .keys(path: file, reason: "a client's name has 1…64 letters, digits and '-'")
+    }
+    let keys = try sockets { () throws(ZeroMQError) in try CurveKeyPair() }
+    try Self.write(keys.secretKey, to: file, mode: 0o600)
+    try Self.write(keys.publicKey, to: "\(authorised)/\(name).pub", mode: 0o644)
+  }
+
+  /// The daemon's keys.
+  public func serverKeys() throws(DaemonError) -> CurveKeyPair {
+    let file = "\(path)/server.key"
+    var status = stat()
+    guard stat(file, &status) == 0 else { throw .keys(path: file, reason: String(cString: strerror(errno))) }
+    guard status.st_mode & 0o077 == 0 else {
+      throw .keys(path: file, reason: "others may read it; 'chmod 600 \(file)' keeps them out")
+    }
+    guard let text = Self.read(file) else { throw .keys(path: file, reason: "it cannot be read") }
+    return try sockets { () throws(ZeroMQError) in try CurveKeyPair(secretKey: text) }
+  }
+
+  /// Whether a client's public key, 32 bytes, is listed. Read anew each time, so a file that is taken away shuts its client
+  /// out; a folder or a file that cannot be read lets nobody in.
+  func isAuthorised(_ key: [UInt8]) -> Bool {
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: authorised) else { return false }
+    return names.contains { name in
+      guard name.hasSuffix(".pub"), let text = Self.read("\(authorised)/\(name)") else { return false }
+      return CurveKeyPair.bytes(text) == key
+    }
+  }
+
+  /// A small file's text without the space around it.
+  private static func read(_ path: String) -> String? {
+    guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: 256) else { return nil }
+    return String(data: data, encoding: .utf8)?.trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  /// Writes a file that was not there before, with its mode from the beginning.
+  private static func write(_ text: String, to path: String, mode: mode_t) throws(DaemonError) {
+    let file = open(path, O_WRONLY | O_CREAT | O_EXCL, mode)
+    guard file >= 0 else { throw .keys(path: path, reason: String(cString: strerror(errno))) }
+    let line = Array("\(text)\n".utf8)
+    let count = Foundation.write(file, line, line.count)
+    guard Foundation.close(file) == 0, count == line.count else {
+      throw .keys(path: path, reason: "it cannot be written whole")
+    }
+  }
+}

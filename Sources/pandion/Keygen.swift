@@ -1,0 +1,23 @@
+import ArgumentParser
+import Daemon
+
+/// `pandion keygen`: keys for TCP.
+struct Keygen: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Make keys for 'pandion serve --keys', and for its clients.",
+    discussion:
+      "The folder gets server.key, server.pub and authorised/. A client's secret goes into its file, its public key into authorised/; taking that away shuts the client out at its next connection."
+  )
+
+  @Argument(help: ArgumentHelp("The folder of keys.", valueName: "FOLDER")) var folder: String
+  @Option(help: ArgumentHelp("A client to make a key for.", valueName: "NAME")) var client: String?
+  @Option(help: ArgumentHelp("Where the client's secret key goes; NAME.key unless given.", valueName: "FILE"))
+  var file: String?
+
+  func run() throws {
+    let keys = KeyFolder(path: folder)
+    let server = try keys.makeServerKeys()
+    if let client { try keys.makeClientKeys(name: client, file: file ?? "\(client).key") }
+    Standard.output(server)
+  }
+}
