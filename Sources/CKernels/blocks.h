@@ -4,34 +4,14 @@
 // A block is a run of 32 or 256 numbers with its scales in front or behind, little-endian, at any alignment. Products are
 // rounded one by one (no fused multiply-add), so that every set gives the bits that ggml's plain loops give.
 
-static inline __attribute__((always_inline)) float CK_NAME(bits)(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-// Half to single without a branch: the exponent and fraction moved into place are the number times 2⁻¹¹², subnormals
-// included; infinities and NaN get the exponent that they lack.
-static inline __attribute__((always_inline)) float CK_NAME(half)(uint16_t h) {
-  uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
-  float scaled = CK_NAME(bits)(magnitude) * 0x1p112f;
-  float special = CK_NAME(bits)(magnitude | 0x7f800000);
-  float value = magnitude >= 0x0f800000 ? special : scaled;
-  uint32_t out;
-  memcpy(&out, &value, sizeof out);
-  return CK_NAME(bits)(out | (uint32_t)(h & 0x8000) << 16);
-}
-
-static inline __attribute__((always_inline)) float CK_NAME(half_at)(const uint8_t *p) {
-  return CK_NAME(half)((uint16_t)(p[0] | p[1] << 8));
-}
+#include "half.h"
 
 static void CK_NAME(dequantize_f16)(const void *restrict blocks, float *restrict y, size_t n) {
   const uint8_t *restrict in = blocks;
   for (size_t i = 0; i < n; i++) {
     uint16_t h;
     memcpy(&h, in + 2 * i, 2);
-    y[i] = CK_NAME(half)(h);
+    y[i] = float_of_half(h);
   }
 }
 
@@ -40,7 +20,7 @@ static void CK_NAME(dequantize_bf16)(const void *restrict blocks, float *restric
   for (size_t i = 0; i < n; i++) {
     uint16_t h;
     memcpy(&h, in + 2 * i, 2);
-    y[i] = CK_NAME(bits)((uint32_t)h << 16);
+    y[i] = float_of_bits((uint32_t)h << 16);
   }
 }
 
@@ -48,7 +28,7 @@ static void CK_NAME(dequantize_bf16)(const void *restrict blocks, float *restric
 static void CK_NAME(dequantize_q8_0)(const void *restrict blocks, float *restrict y, size_t n) {
   const uint8_t *restrict in = blocks;
   for (size_t b = 0; b < n / 32; b++, in += 34, y += 32) {
-    float d = CK_NAME(half_at)(in);
+    float d = half_at(in);
     for (size_t i = 0; i < 32; i++) y[i] = (float)(int8_t)in[2 + i] * d;
   }
 }
@@ -57,7 +37,7 @@ static void CK_NAME(dequantize_q8_0)(const void *restrict blocks, float *restric
 static void CK_NAME(dequantize_q4_0)(const void *restrict blocks, float *restrict y, size_t n) {
   const uint8_t *restrict in = blocks;
   for (size_t b = 0; b < n / 32; b++, in += 18, y += 32) {
-    float d = CK_NAME(half_at)(in);
+    float d = half_at(in);
     for (size_t i = 0; i < 16; i++) {
       y[i] = (float)((int32_t)(in[2 + i] & 15) - 8) * d;
       y[i + 16] = (float)((int32_t)(in[2 + i] >> 4) - 8) * d;
@@ -71,7 +51,7 @@ static void CK_NAME(dequantize_q4_k)(const void *restrict blocks, float *restric
 #pragma clang fp contract(off)
   const uint8_t *restrict in = blocks;
   for (size_t b = 0; b < n / 256; b++, in += 144) {
-    float d = CK_NAME(half_at)(in), dmin = CK_NAME(half_at)(in + 2);
+    float d = half_at(in), dmin = half_at(in + 2);
     const uint8_t *s = in + 4;
     for (size_t run = 0; run < 8; run++, y += 32) {
       // The first four have their 6 bits in one byte; the others 4 bits there and 2 at the top of the first four's.
@@ -93,7 +73,7 @@ static void CK_NAME(dequantize_q6_k)(const void *restrict blocks, float *restric
 #pragma clang fp contract(off)
   const uint8_t *restrict in = blocks;
   for (size_t b = 0; b < n / 256; b++, in += 210) {
-    float d = CK_NAME(half_at)(in + 208);
+    float d = half_at(in + 208);
     for (size_t run = 0; run < 8; run++, y += 32) {
       size_t half = run / 4, quarter = run % 4;
       const uint8_t *restrict low = in + half * 64 + quarter % 2 * 32;

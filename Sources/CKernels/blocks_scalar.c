@@ -1,15 +1,9 @@
-// The scalar twins of the block products, and which set this CPU gets.
+// The scalar twins of the block products.
 #include <math.h>
 
-#include "include/ckblocks.h"
+#include "activations.h"
 #include "unpack.h"
 
-// Activations below this are 0, above it are no numbers.
-#define CK_LEAST 1e-30f
-#define CK_MOST 3e38f
-
-// Each array begins at a multiple of 64 bytes.
-static size_t up64(size_t n) { return (n + 63) / 64 * 64; }
 // The row's numbers, scales and minima, and four rows' products of scales.
 size_t ck_row_scratch(size_t length) { return up64(length) + 6 * up64(length / 16) * sizeof(float); }
 size_t ck_panel_scratch(size_t length) {
@@ -17,9 +11,8 @@ size_t ck_panel_scratch(size_t length) {
 }
 
 static void quantize_scalar(const float *x, size_t first, size_t count, ck_activations to) {
-  size_t runs = to.length / CK_RUN, parts = CK_RUN / to.run_length;
   for (size_t m = first; m < first + count; m++)
-    for (size_t run = 0; run < runs; run++) {
+    for (size_t run = 0; run < to.length / CK_RUN; run++) {
       const float *in = x + m * to.length + run * CK_RUN;
       int8_t *bytes = to.bytes + (run * to.rows + m) * 2 * CK_RUN;
       float most = 0;
@@ -37,11 +30,7 @@ static void quantize_scalar(const float *x, size_t first, size_t count, ck_activ
         bytes[CK_RUN + i] = (int8_t)low;
         sums[i / to.run_length] += a;
       }
-      to.scales[run * to.rows + m] = to.row_scales[m * runs + run] = scale;
-      for (size_t part = 0; part < parts; part++) {
-        size_t at = run * parts + part;
-        to.sums[at * to.rows + m] = to.row_sums[m * runs * parts + at] = scale * (float)sums[part];
-      }
+      keep_scale(to, m, run, scale, (float[]){(float)sums[0], (float)sums[1]});
     }
 }
 
@@ -70,30 +59,4 @@ static void panel_scalar(ck_block_format format, const void *blocks, size_t row_
     row_scalar(format, (const uint8_t *)blocks + n * row_bytes, x, y + n, y_stride, scratch);
 }
 
-static const ck_block_kernels scalar = {"scalar", quantize_scalar, row_scalar, panel_scalar};
-
-#if defined(__x86_64__)
-extern const ck_block_kernels ck_blocks_vnni;
-static int has_vnni(void) {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-}
-#endif
-
-size_t ck_available_blocks(const ck_block_kernels **sets, size_t capacity) {
-  const ck_block_kernels *found[2];
-  size_t count = 0;
-  found[count++] = &scalar;
-#if defined(__x86_64__)
-  if (has_vnni()) found[count++] = &ck_blocks_vnni;
-#endif
-  for (size_t i = 0; i < count && i < capacity; i++) sets[i] = found[i];
-  return count;
-}
-
-const ck_block_kernels *ck_best_blocks(void) {
-  const ck_block_kernels *sets[2];
-  size_t count = ck_available_blocks(sets, 2);
-  return count > 1 ? sets[count - 1] : NULL;
-}
+const ck_block_kernels ck_blocks_scalar = {"scalar", quantize_scalar, row_scalar, panel_scalar};

@@ -7,18 +7,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "include/ckblocks.h"
+#include "activations.h"
 
-#define CK_LEAST 1e-30f
-#define CK_MOST 3e38f
 #define CK_INLINE static inline __attribute__((always_inline))
 
-CK_INLINE size_t up64(size_t n) { return (n + 63) / 64 * 64; }
-
 static void quantize_vnni(const float *x, size_t first, size_t count, ck_activations to) {
-  size_t runs = to.length / CK_RUN, parts = CK_RUN / to.run_length;
   for (size_t m = first; m < first + count; m++)
-    for (size_t run = 0; run < runs; run++) {
+    for (size_t run = 0; run < to.length / CK_RUN; run++) {
       const float *in = x + m * to.length + run * CK_RUN;
       int8_t *bytes = to.bytes + (run * to.rows + m) * 2 * CK_RUN;
       __m512 x0 = _mm512_loadu_ps(in), x1 = _mm512_loadu_ps(in + 16);
@@ -37,12 +32,8 @@ static void quantize_vnni(const float *x, size_t first, size_t count, ck_activat
         _mm_storeu_si128((__m128i *)(bytes + CK_RUN + 16 * half), _mm512_cvtepi32_epi8(low));
         sums[half] = (float)_mm512_reduce_add_epi32(a);
       }
-      if (parts == 1) sums[0] += sums[1];
-      to.scales[run * to.rows + m] = to.row_scales[m * runs + run] = scale;
-      for (size_t part = 0; part < parts; part++) {
-        size_t at = run * parts + part;
-        to.sums[at * to.rows + m] = to.row_sums[m * runs * parts + at] = scale * sums[part];
-      }
+      if (to.run_length == CK_RUN) sums[0] += sums[1];
+      keep_scale(to, m, run, scale, sums);
     }
 }
 

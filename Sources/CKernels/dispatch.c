@@ -1,10 +1,18 @@
 // Which set this CPU gets. Filled once, at load, so a kernel call costs one indirect jump.
+#include "include/ckblocks.h"
 #include "include/ckernels.h"
 
 extern const ck_kernels ck_scalar;
+extern const ck_block_kernels ck_blocks_scalar;
 #if defined(__x86_64__)
 extern const ck_kernels ck_avx2;
 extern const ck_kernels ck_avx512;
+extern const ck_block_kernels ck_blocks_vnni;
+
+static int has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq");
+}
 #endif
 
 size_t ck_available(const ck_kernels **sets, size_t capacity) {
@@ -14,9 +22,7 @@ size_t ck_available(const ck_kernels **sets, size_t capacity) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found[count++] = &ck_avx2;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq"))
-    found[count++] = &ck_avx512;
+  if (has_avx512()) found[count++] = &ck_avx512;
 #endif
   for (size_t i = 0; i < count && i < capacity; i++) sets[i] = found[i];
   return count;
@@ -31,3 +37,21 @@ __attribute__((constructor)) static void choose(void) {
 }
 
 const ck_kernels *ck_best(void) { return best; }
+
+size_t ck_available_blocks(const ck_block_kernels **sets, size_t capacity) {
+  const ck_block_kernels *found[2];
+  size_t count = 0;
+  found[count++] = &ck_blocks_scalar;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (has_avx512() && __builtin_cpu_supports("avx512vnni")) found[count++] = &ck_blocks_vnni;
+#endif
+  for (size_t i = 0; i < count && i < capacity; i++) sets[i] = found[i];
+  return count;
+}
+
+const ck_block_kernels *ck_best_blocks(void) {
+  const ck_block_kernels *sets[2];
+  size_t count = ck_available_blocks(sets, 2);
+  return count > 1 ? sets[count - 1] : NULL;
+}

@@ -47,19 +47,28 @@ static inline __attribute__((always_inline)) float CK_NAME(erf_one)(float x) {
   return t * p / q;
 }
 
-static void CK_NAME(softmax_rows)(float *restrict x, size_t rows, size_t cols) {
+static inline __attribute__((always_inline)) float CK_NAME(greatest)(const float *x, size_t n, float top) {
   CK_REASSOCIATE
+  for (size_t i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+  return top;
+}
+
+// x = exp(x - top), in place; returns their sum.
+static inline __attribute__((always_inline)) float CK_NAME(exponentials)(float *restrict x, size_t n, float top) {
+  CK_REASSOCIATE
+  float sum = 0;
+  for (size_t i = 0; i < n; i++) {
+    float e = CK_NAME(exp_one)(x[i] - top);
+    x[i] = e;
+    sum += e;
+  }
+  return sum;
+}
+
+static void CK_NAME(softmax_rows)(float *restrict x, size_t rows, size_t cols) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * cols;
-    float top = -INFINITY;
-    for (size_t i = 0; i < cols; i++) top = row[i] > top ? row[i] : top;
-    float sum = 0;
-    for (size_t i = 0; i < cols; i++) {
-      float e = CK_NAME(exp_one)(row[i] - top);
-      row[i] = e;
-      sum += e;
-    }
-    float inverse = 1.0f / sum;
+    float inverse = 1.0f / CK_NAME(exponentials)(row, cols, CK_NAME(greatest)(row, cols, -INFINITY));
     for (size_t i = 0; i < cols; i++) row[i] *= inverse;
   }
 }

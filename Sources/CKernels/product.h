@@ -81,19 +81,12 @@ static void CK_NAME(tile)(size_t rows, const float *a, const float *b, size_t in
 // exp(x − top), where `tops` are the greatest so far, `sums` the sums so far; what was made before has to be multiplied by `shrink`.
 static void CK_NAME(softmax_step)(float *restrict x, size_t rows, size_t cols, size_t stride, float *restrict tops,
                                   float *restrict sums, float *restrict shrink) {
-  CK_REASSOCIATE
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = x + r * stride;
-    float top = tops[r];
-    for (size_t i = 0; i < cols; i++) top = row[i] > top ? row[i] : top;
+    float top = CK_NAME(greatest)(row, cols, tops[r]);
     // Nothing visible so far: nothing to subtract from.
     float base = top == -INFINITY ? 0 : top;
-    float sum = 0;
-    for (size_t i = 0; i < cols; i++) {
-      float e = CK_NAME(exp_one)(row[i] - base);
-      row[i] = e;
-      sum += e;
-    }
+    float sum = CK_NAME(exponentials)(row, cols, base);
     shrink[r] = tops[r] == -INFINITY ? 0 : CK_NAME(exp_one)(tops[r] - base);
     sums[r] = sums[r] * shrink[r] + sum;
     tops[r] = top;

@@ -1,21 +1,5 @@
 // A stored row taken apart: whole numbers u[K] as bytes, and each run's scale s[K/L] and minimum o[K/L].
-#include <string.h>
-
-static inline float half_at(const uint8_t *p) {
-  uint32_t h = (uint32_t)(p[0] | p[1] << 8), magnitude = (h & 0x7fff) << 13, bits;
-  float value;
-  // The exponent and fraction moved into place are the number times 2⁻¹¹², subnormals included.
-  if (magnitude >= 0x0f800000)
-    bits = magnitude | 0x7f800000;
-  else {
-    memcpy(&value, &magnitude, sizeof value);
-    value *= 0x1p112f;
-    memcpy(&bits, &value, sizeof bits);
-  }
-  bits |= (h & 0x8000) << 16;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
+#include "half.h"
 
 // { half d; int8 q[32]; }
 static void unpack_q8_0(const uint8_t *restrict in, size_t n, uint8_t *restrict u, float *restrict s,

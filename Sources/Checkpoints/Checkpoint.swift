@@ -47,6 +47,11 @@ func fits(_ actual: [Int], _ expected: [Int]) -> Bool {
   actual.count == expected.count && zip(actual, expected).allSatisfy { $1 < 0 ? $0 > 0 : $0 == $1 }
 }
 
+/// Whether a file is called what checkpoints are usually called; what it is, its content tells.
+public func isNamedAsCheckpoint(_ path: String) -> Bool {
+  [".safetensors", ".bin", ".pth", ".pt", ".gguf"].contains { path.hasSuffix($0) }
+}
+
 /// Opens a checkpoint by its content, whatever its name: safetensors, a torch zip archive, torch's older format, or GGUF.
 public func openCheckpoint(_ path: String) throws(CheckpointError) -> any Checkpoint {
   let file = try MappedFile(path: path)

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import Osprey
 import Wire
@@ -5,9 +6,7 @@ import Wire
 extension OspreyEngine {
   /// What is the same for all words of a request: the model, how it is stored and kept, and how words were drawn.
   func facts(_ image: OspreyImage, _ sampling: Sampling?) -> [(String, JSONValue?)] {
-    let weights = model.files.filter { file in
-      [".safetensors", ".bin", ".pth", ".pt", ".gguf"].contains { file.path.hasSuffix($0) }
-    }
+    let weights = model.files.filter { isNamedAsCheckpoint($0.path) }
     let digests = weights.isEmpty ? nil : JSONValue(entries: weights.map { ($0.path, .string($0.sha256)) })
     return [
       ("model", JSONValue(entries: [("name", .string(model.name)), ("sha256", digests)])),

@@ -20,7 +20,6 @@ struct SentencePieceModel: Sendable {
   }
 
   var pieces: [Piece] = []
-  var hasTrainer = true
   var modelType: UInt64 = 1
   var byteFallback = false
   var treatWhitespaceAsSuffix = false
@@ -48,9 +47,6 @@ struct SentencePieceModel: Sendable {
     } catch {
       throw .tokenizer(path: path, reason: error.reason)
     }
-    guard hasTrainer else {
-      throw .tokenizer(path: path, reason: "it has \(pieces.count) pieces and then ends, without a trainer_spec")
-    }
     let bpe: UInt64 = 2
     guard modelType == bpe else { throw .tokenizer(path: path, reason: "its model type is \(modelType), not 2 (BPE)") }
     guard !pieces.isEmpty else { throw .tokenizer(path: path, reason: "it has no pieces") }
@@ -59,8 +55,7 @@ struct SentencePieceModel: Sendable {
   }
 
   private mutating func parse(_ bytes: ArraySlice<UInt8>) throws(ProtobufReader.Malformed) {
-    var reader = ProtobufReader(bytes)
-    hasTrainer = false
+    var (reader, hasTrainer) = (ProtobufReader(bytes), false)
     while let (field, value) = try reader.next() {
       guard case .bytes(let message) = value else { continue }
       switch field {
@@ -75,6 +70,9 @@ struct SentencePieceModel: Sendable {
       case 3: try parseNormalizer(message)
       default: break
       }
+    }
+    guard hasTrainer else {
+      throw ProtobufReader.Malformed(reason: "it has \(pieces.count) pieces and then ends, without a trainer_spec")
     }
   }
 

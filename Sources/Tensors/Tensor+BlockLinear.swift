@@ -1,7 +1,7 @@
 import CKernels
 
 /// The integer kernels of this CPU; nil where floats are as fast.
-nonisolated(unsafe) private let blockKernels = ck_best_blocks()?.pointee
+nonisolated(unsafe) let blockKernels = ck_best_blocks()?.pointee
 
 extension WeightFormat {
   /// As the integer kernels know it; nil for numbers without blocks.
@@ -20,21 +20,12 @@ extension Tensor {
   /// A linear layer by a matrix of blocks, in integers: activations are rounded to 16 bits with a scale for each 32 of them
   /// (the algebra is in `ckblocks.h`).
   ///
-  /// - Parameter count: how many rows of activations there are.
+  /// - Parameters:
+  ///   - count: how many rows of activations there are.
+  ///   - set: tests try others than this CPU's best.
   /// - Returns: `[count, weight.rows]`, or nil where this CPU or this format has no integer kernel.
-  func blockLinear(_ weight: WeightMatrix, _ count: Int) -> Tensor? {
-    guard let set = blockKernels, let format = weight.format.blocks else { return nil }
-    return blockLinear(weight, count, set, format)
-  }
-
-  /// The same by any set of kernels, for tests.
-  func blockLinear(_ weight: WeightMatrix, _ count: Int, set: ck_block_kernels) -> Tensor? {
-    weight.format.blocks.map { blockLinear(weight, count, set, $0) }
-  }
-
-  private func blockLinear(
-    _ weight: WeightMatrix, _ count: Int, _ set: ck_block_kernels, _ format: ck_block_format
-  ) -> Tensor {
+  func blockLinear(_ weight: WeightMatrix, _ count: Int, set: ck_block_kernels? = blockKernels) -> Tensor? {
+    guard let set, let format = weight.format.blocks else { return nil }
     let (rows, columns, rowBytes) = (weight.rows, weight.columns, weight.rowBytes)
     let activations = Activations(rows: count, length: columns, runLength: ck_run_length(format))
     defer { withExtendedLifetime(activations) {} }

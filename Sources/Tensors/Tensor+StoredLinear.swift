@@ -3,9 +3,10 @@ import CKernels
 extension Tensor {
   /// A linear layer by a matrix that stays as its file stores it: `x · weightᵀ + bias`.
   ///
-  /// Blocks are multiplied in integers where the CPU is good at it. Otherwise, few rows, as in decoding, are bound by reading the weight: each of its rows is widened into the first cache and
-  /// multiplied there with all rows of `x`; a row's result does not depend on the others. Many rows are bound by
-  /// arithmetic: the weight is widened panel by panel for OpenBLAS.
+  /// Blocks are multiplied in integers where the CPU is good at it. Otherwise, few rows, as in decoding, are bound by
+  /// reading the weight: each of its rows is widened into the first cache and multiplied there with all rows of `x`; a
+  /// row's result does not depend on the others. Many rows are bound by arithmetic: the weight is widened panel by panel
+  /// for a product of floats.
   ///
   /// - Parameter bias: `[weight.rows]` or none.
   /// - Returns: `[…, weight.rows]` for `[…, weight.columns]`.

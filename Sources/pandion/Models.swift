@@ -102,9 +102,7 @@ struct Models: ParsableCommand {
       var paths = [model]
       if catalog.names.contains(model) {
         let found = try catalog.find(model)
-        paths = try found.files.map { found.path($0.path) }.filter { path in
-          [".safetensors", ".pth", ".pt", ".bin", ".gguf"].contains { path.hasSuffix($0) }
-        }
+        paths = try found.files.map { found.path($0.path) }.filter(isNamedAsCheckpoint)
       }
       var rows: [TensorRow] = []
       for path in paths {

@@ -82,7 +82,7 @@ extension Models {
       shown.update(done == total ? (total + megabyte - 1) / megabyte : done / megabyte)
     }
     let census = packed.census.map { "\($0.count) \($0.type.rawValue)" }.joined(separator: ", ")
-    let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? NSNumber)?.doubleValue ?? 0
+    let size = Double(FileManager.default.size(ofFileAt: path) ?? 0)
     Standard.output("\(path): \(String(format: "%.1f", size / 1e6)) MB, tensors \(census)")
   }
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A daemon under test, clients of it, and what the kernel says of it."""
 import json, os, resource, signal, socket, struct, subprocess, tempfile, time, uuid
 import zmq

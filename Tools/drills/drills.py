@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Failure drills; see Scripts/drills. A row each: what was done, the figure, whether it holds."""
 import argparse, json, random, struct, subprocess, sys, tempfile, time, uuid
 import zmq

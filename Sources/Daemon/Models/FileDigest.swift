@@ -14,8 +14,7 @@ public enum FileDigest {
 
   /// The name that git gives a file's content: the SHA-1 of `blob`, its size and its bytes.
   public static func gitBlob(path: String) throws(ModelError) -> String {
-    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-    guard let size = (attributes?[.size] as? NSNumber)?.intValue else {
+    guard let size = FileManager.default.size(ofFileAt: path) else {
       throw .unreadable(path: path, reason: "there is no such file")
     }
     var hash = Insecure.SHA1()

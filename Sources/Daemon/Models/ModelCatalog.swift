@@ -87,15 +87,17 @@ public struct InstalledModel: Sendable {
   }
 
   /// Files that are not here or not of the size that the manifest gives, if it gives one.
-  public var missing: [String] {
+  var absent: [ModelManifest.File] {
     get throws(ModelError) {
       try files.filter { file in
-        let attributes = try? FileManager.default.attributesOfItem(atPath: path(file.path))
-        guard let size = (attributes?[.size] as? NSNumber)?.intValue else { return true }
+        guard let size = FileManager.default.size(ofFileAt: path(file.path)) else { return true }
         return size != file.size ?? size
-      }.map(\.path)
+      }
     }
   }
+
+  /// The paths of those.
+  public var missing: [String] { get throws(ModelError) { try absent.map(\.path) } }
 
   /// Files that cannot be verified, since nobody published a digest of them.
   public var unverifiable: [String] { get throws(ModelError) { try files.filter { $0.digest == nil }.map(\.path) } }

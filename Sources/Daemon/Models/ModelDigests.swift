@@ -13,10 +13,8 @@ public final class ModelDigests: Sendable {
   ///   - unknown: paths of files that nobody told about; they are known by their names.
   public init(_ told: [(path: String, sha256: String)] = [], unknown: [String] = []) {
     digests = Mutex(told)
-    let sizes = unknown.map { path in
-      ((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? NSNumber)?.intValue ?? 0
-    }
-    if sizes.reduce(0, +) <= Self.promptly {
+    let bytes = unknown.reduce(0) { $0 + (FileManager.default.size(ofFileAt: $1) ?? 0) }
+    if bytes <= Self.promptly {
       compute(unknown)
     } else {
       DispatchQueue.global(qos: .utility).async { self.compute(unknown) }

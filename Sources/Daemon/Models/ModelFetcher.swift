@@ -16,7 +16,7 @@ public struct ModelFetcher: Sendable {
   /// - Parameter progress: called with a file, the bytes here and the bytes in all, 0 where nobody says.
   public func fetch(progress: @escaping @Sendable (String, Int, Int) -> Void) throws {
     // An index that has come names more.
-    while let name = try model.missing.first, let file = try model.files.first(where: { $0.path == name }) {
+    while let file = try model.absent.first {
       guard let text = file.url, let url = URL(string: text), ["http", "https"].contains(url.scheme) else {
         let archive = file.path + ".zip"
         let isPacked = model.manifest.files.contains { $0.path == archive }
@@ -25,9 +25,9 @@ public struct ModelFetcher: Sendable {
           reason: isPacked ? "unpack \(archive) beside it" : "the manifest has no address to bring it from")
       }
       try fetch(file, from: url, progress: progress)
-      guard try model.missing.first != name else {
+      guard try model.absent.first?.path != file.path else {
         throw ModelError.unreadable(
-          path: model.path(name), reason: "it came, but not of the size that the manifest gives")
+          path: model.path(file.path), reason: "it came, but not of the size that the manifest gives")
       }
     }
   }
