@@ -19,16 +19,15 @@ struct ConvNeXtBlock: Sendable {
     expand = try Linear(scope["mlp"]["fc1"], inputs: channels)
     // Old transformers rename `gamma` to `weight` when they save.
     let gamma = try scope.tensor(scope.has("gamma") || !scope.has("weight") ? "gamma" : "weight", [channels])
-    contract = try Linear(scope["mlp"]["fc2"], inputs: expand.outputs, outputs: channels).scalingOutputs(by: gamma)
+    contract = try Linear(scope["mlp"]["fc2"].computing(in: .fp32), inputs: expand.outputs, outputs: channels)
+      .scalingOutputs(by: gamma, precision: scope.precision)
   }
 
   /// `[H, W, C]` → `[H, W, C]`.
   func callAsFunction(_ x: Tensor) -> Tensor {
-    var hidden = expand(norm(depthwise(x)))
-    hidden.gelu()
-    var result = contract(hidden)
-    result.add(x)
-    return result
+    var x = x
+    contract(expand(norm(depthwise(x)), .gelu), addingTo: &x)
+    return x
   }
 }
 

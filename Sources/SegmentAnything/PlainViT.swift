@@ -100,12 +100,14 @@ struct PlainViTAttention: Sendable {
   let k: Linear
   let v: Linear
   let output: Linear
+  let precision: Precision
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
-    let qkv = try Linear(scope["qkv"], inputs: width, outputs: 3 * width)
+    precision = scope.precision.ofAttention
+    let qkv = try Linear(scope["qkv"].computing(in: .fp32), inputs: width, outputs: 3 * width)
     func third(_ i: Int) -> Linear {
       let rows = i * width..<(i + 1) * width
-      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows))
+      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows), precision: scope.precision)
     }
     (q, k, v) = (third(0), third(1), third(2))
     output = try Linear(scope["proj"], inputs: width, outputs: width)
@@ -117,7 +119,8 @@ struct PlainViTAttention: Sendable {
     let mixed = Tensor.attention(
       queries: q(x).reshaped([1, -1, channels]), keys: k(x).reshaped([1, -1, channels]),
       values: v(x).reshaped([1, -1, channels]),
-      heads: channels / PlainViT.headWidth, scale: 1 / Float(PlainViT.headWidth).squareRoot())
+      heads: channels / PlainViT.headWidth, scale: 1 / Float(PlainViT.headWidth).squareRoot(),
+      precision: precision)
     return output(mixed).reshaped(x.shape)
   }
 }

@@ -27,6 +27,11 @@ struct Buffer: ~Copyable {
     self.count = count
   }
 
+  /// Memory for so many bytes.
+  init(bytes: Int) { self.init(uninitialized: (bytes + 3) / MemoryLayout<Float>.size) }
+
+  var bytes: UnsafeMutableRawPointer { UnsafeMutableRawPointer(base) }
+
   deinit { free(base) }
 }
 

@@ -41,7 +41,7 @@ struct Eval: ParsableCommand {
   func run() throws {
     models.apply()
     let truth = try EvaluationSet(folder: folder)
-    let loader = ModelLoader()
+    let loader = ModelLoader(precision: models.precision)
     let segmenter = try loader.segmenter(models.segmenter)
     let labeler = masksOnly ? nil : try loader.labeler(models.labeler, visionTower: models.visionTower)
     var scores = EvaluationScores()
