@@ -25,6 +25,7 @@ public struct Linear: Sendable {
     precondition(weight.shape.count == 2 && (bias.map { $0.count == weight.shape[0] } ?? true))
     (self.weight, self.bias) = (weight, bias)
     packed = precision == .fp32 ? nil : PackedMatrix(transposing: weight, precision)
+    if packed != nil { weight.letGo() }
   }
 
   /// `[…, in]` → `[…, out]`.
@@ -32,6 +33,9 @@ public struct Linear: Sendable {
     guard let packed else { return x.linear(weight, bias: bias, activation: activation) }
     return x.multiplied(by: packed, bias: bias, activation: activation)
   }
+
+  /// The weight as products read it: packed for this once, in fp32.
+  func operand() -> PackedMatrix { packed ?? PackedMatrix(transposing: weight, .fp32) }
 
   /// `sum += self(x)`: `[…, in]`, `[…, out]`.
   public func callAsFunction(_ x: Tensor, addingTo sum: inout Tensor) {

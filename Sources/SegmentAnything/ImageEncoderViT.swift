@@ -47,13 +47,13 @@ package struct ImageEncoderViT: StagedImageEncoder {
   package func early(_ input: Tensor) -> Tensor {
     var x = patchEmbed(input)
     x.add(positions)
-    for block in blocks[..<earlyDepth] { x = block(x) }
+    for block in blocks[..<earlyDepth] { block(&x) }
     return x
   }
 
   package func late(_ early: Tensor) -> Tensor {
     var x = early
-    for block in blocks[earlyDepth...] { x = block(x) }
+    for block in blocks[earlyDepth...] { block(&x) }
     return neck(x)
   }
 }
@@ -64,23 +64,21 @@ struct ViTBlock: Sendable {
   let attention: ViTAttention
   let norm2: LayerNorm
   /// `mlp.lin1`, `mlp.lin2`
-  let widen: Linear
-  let narrow: Linear
+  let mlp: FeedForward
 
   init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
     norm1 = try LayerNorm(scope["norm1"], channels: width, epsilon: 1e-6)
     attention = try ViTAttention(scope["attn"], width: width, grid: grid)
     norm2 = try LayerNorm(scope["norm2"], channels: width, epsilon: 1e-6)
-    widen = try Linear(scope["mlp"]["lin1"], inputs: width)
-    narrow = try Linear(scope["mlp"]["lin2"], inputs: widen.outputs, outputs: width)
+    let widen = try Linear(scope["mlp"]["lin1"], inputs: width)
+    mlp = FeedForward(
+      widen: widen, narrow: try Linear(scope["mlp"]["lin2"], inputs: widen.outputs, outputs: width))
   }
 
-  /// `[g, g, C]` → `[g, g, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var x = x
+  /// `[g, g, C]`, in place.
+  func callAsFunction(_ x: inout Tensor) {
     x.add(attention(norm1(x)))
-    narrow(widen(norm2(x), .gelu), addingTo: &x)
-    return x
+    mlp(norm2(x), addingTo: &x)
   }
 }
 

@@ -61,15 +61,15 @@ package struct TinyViT: StagedImageEncoder {
     var x = stem[1](stem[0](input, .gelu))
     for block in convolutions { x = block(x) }
     x = merges[0](x)
-    for block in stages[0] { x = block(x) }
+    for block in stages[0] { block(&x) }
     return merges[1](x)
   }
 
   package func late(_ early: Tensor) -> Tensor {
     var x = early
-    for block in stages[1] { x = block(x) }
+    for block in stages[1] { block(&x) }
     x = merges[2](x)
-    for block in stages[2] { x = block(x) }
+    for block in stages[2] { block(&x) }
     return neck(x)
   }
 }

@@ -8,8 +8,7 @@ struct TinyViTBlock: Sendable {
   let localConvolution: DepthwiseConv2d
   /// `mlp.norm`, `mlp.fc1`, `mlp.fc2`
   let norm: LayerNorm
-  let widen: Linear
-  let narrow: Linear
+  let mlp: FeedForward
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
     attention = try TinyViTAttention(scope["attn"], width: width)
@@ -17,17 +16,16 @@ struct TinyViTBlock: Sendable {
     localConvolution = try DepthwiseConv2d(
       local["c"], batchNorm: local["bn"], channels: width, kernel: 3, padding: 1)
     norm = try LayerNorm(scope["mlp"]["norm"], channels: width, epsilon: 1e-5)
-    widen = try Linear(scope["mlp"]["fc1"], inputs: width)
-    narrow = try Linear(scope["mlp"]["fc2"], inputs: widen.outputs, outputs: width)
+    let widen = try Linear(scope["mlp"]["fc1"], inputs: width)
+    mlp = FeedForward(
+      widen: widen, narrow: try Linear(scope["mlp"]["fc2"], inputs: widen.outputs, outputs: width))
   }
 
-  /// `[H, W, C]` → `[H, W, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var x = x
+  /// `[H, W, C]`, in place.
+  func callAsFunction(_ x: inout Tensor) {
     x.add(attention(x))
     x = localConvolution(x)
-    narrow(widen(norm(x), .gelu), addingTo: &x)
-    return x
+    mlp(norm(x), addingTo: &x)
   }
 }
 

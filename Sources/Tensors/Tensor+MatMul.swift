@@ -50,7 +50,7 @@ extension Tensor {
     }
   }
 
-  private func tiled(
+  func tiled(
     _ matrix: PackedMatrix, _ bias: Tensor?, _ activation: Activation?, adds: Bool,
     _ out: UnsafeMutableBufferPointer<Float>
   ) {

@@ -44,8 +44,9 @@ struct TiledProduct {
     let stripBytes = Int(tiles.strip_bytes(height, b.stretch))
     let stripsPerJob = min(max(1, Self.stripBytesPerJob / stripBytes), strips)
     let rowJobs = (strips + stripsPerJob - 1) / stripsPerJob
-    // Too few rows for all threads: each job takes some of the panels.
-    let columnJobs = min(panels, max(1, 2 * ComputePool.threads / rowJobs))
+    // Too few rows for all threads to end together: each job takes some of the panels.
+    let jobs = 4 * ComputePool.threads
+    let columnJobs = min(panels, (jobs + rowJobs - 1) / rowJobs)
     ComputePool.forEach(rowJobs * columnJobs, grain: 1) { part in
       let memory = Buffer(bytes: stripsPerJob * stripBytes)
       let spare = Buffer(uninitialized: height * width)
