@@ -73,11 +73,10 @@ final class FrontEnd: @unchecked Sendable {
     let ports = (dataEndpoints + controlEndpoints).filter { $0.hasPrefix("tcp://") }.compactMap {
       $0.split(separator: ":").last.flatMap { Int32($0) }
     }
-    let message = pipeline.limits.blobBytes + pipeline.limits.headerBytes + 1 << 20
-    incoming = IncomingGuard(
-      configuration.incoming
-        ?? .init(message: message, all: max(configuration.queueBytes, message), growth: 2 * message),
-      ports: Set(ports), log: log)
+    // Twice the limit, so that a message that is only somewhat too large is told so.
+    let message = 2 * (pipeline.limits.blobBytes + pipeline.limits.headerBytes)
+    let limits = IncomingGuard.Limits(message: message, all: max(configuration.queueBytes, message), growth: message)
+    incoming = IncomingGuard(configuration.incoming ?? limits, ports: Set(ports), log: log)
   }
 
   /// With a key, all but ipc speaks CURVE.
