@@ -6,8 +6,6 @@
 #define CK_LABEL "avx512"
 #define CK_LANES 16
 #define CK_DOT_ROWS 4
-#define CK_TILE_ROWS 14
-#define CK_TILE_VECTORS 2
 #include "loops.h"
 #pragma clang attribute pop
 #else

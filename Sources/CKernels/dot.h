@@ -2,14 +2,6 @@
 
 #define CK_STEP (4 * CK_LANES)
 
-typedef float CK_NAME(lanes) __attribute__((ext_vector_type(CK_LANES)));
-
-static inline __attribute__((always_inline)) CK_NAME(lanes) CK_NAME(load)(const float *p) {
-  CK_NAME(lanes) v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-
 // `count` is a constant where this is inlined, so that its sums live in registers. Each row has four of them, added in one
 // order: a row's result does not depend on how many rows there are beside it.
 static inline __attribute__((always_inline)) void CK_NAME(dot_some)(const float *w, const float *x, size_t stride,

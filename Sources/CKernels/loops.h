@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "include/ckernels.h"
+#include "include/cktiles.h"
+
+#include "lanes.h"
 
 #define CK_REASSOCIATE _Pragma("clang fp reassociate(on) contract(fast)")
 
@@ -47,18 +50,48 @@ static inline __attribute__((always_inline)) float CK_NAME(erf_one)(float x) {
   return t * p / q;
 }
 
+// By vectors, since the compiler may not reorder comparisons that a NaN could decide.
 static inline __attribute__((always_inline)) float CK_NAME(greatest)(const float *x, size_t n, float top) {
-  CK_REASSOCIATE
-  for (size_t i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+  CK_NAME(lanes) tops = top;
+  size_t i = 0;
+  for (; i + CK_LANES <= n; i += CK_LANES) {
+    CK_NAME(lanes) next = CK_NAME(load)(x + i);
+    tops = next > tops ? next : tops;
+  }
+  for (size_t lane = 0; lane < CK_LANES; lane++) top = tops[lane] > top ? tops[lane] : top;
+  for (; i < n; i++) top = x[i] > top ? x[i] : top;
   return top;
 }
 
-// x = exp(x - top), in place; returns their sum.
+// exp(x) for x ≤ 0, to 1e-6 of it: 2^n · 2^r with n the nearest integer to x log2 e and r in [-½, ½]; 0 below 2^-126. A
+// softmax spends its time here, so it has a shorter one than `exp_one`: no second half of ln 2, and n, which adding
+// 1.5·2²³ leaves in the low bits, goes into the exponent by a shift and a whole addition.
+static inline __attribute__((always_inline)) float CK_NAME(exp_below)(float x) {
+  float t = x * 1.44269504088896341f;
+  float shifted = t + 12582912.0f;
+  float r = t - (shifted - 12582912.0f);
+  float p = 1.5403530393381609e-4f;
+  p = p * r + 1.3333558146428443e-3f;
+  p = p * r + 9.6181291076284772e-3f;
+  p = p * r + 5.5504108664821580e-2f;
+  p = p * r + 2.4022650695910072e-1f;
+  p = p * r + 6.9314718055994531e-1f;
+  p = p * r + 1.0f;
+  uint32_t whole, bits;
+  memcpy(&whole, &shifted, sizeof whole);
+  memcpy(&bits, &p, sizeof bits);
+  bits += whole << 23;
+  memcpy(&p, &bits, sizeof p);
+  return t < -126.0f ? 0.0f : p;
+}
+
+// x = exp(x - top), in place, for x ≤ top; returns their sum.
 static inline __attribute__((always_inline)) float CK_NAME(exponentials)(float *restrict x, size_t n, float top) {
   CK_REASSOCIATE
   float sum = 0;
   for (size_t i = 0; i < n; i++) {
-    float e = CK_NAME(exp_one)(x[i] - top);
+    // What reassociation may not touch: the rounding to an integer.
+    float e = CK_NAME(exp_below)(x[i] - top);
     x[i] = e;
     sum += e;
   }
@@ -133,6 +166,17 @@ static void CK_NAME(scale_shift_rows)(float *restrict x, const float *restrict s
     for (size_t i = 0; i < cols; i++) x[r * cols + i] = x[r * cols + i] * scale[i] + shift[i];
 }
 
+static void CK_NAME(add_grid)(float *restrict x, const float *restrict by_row, const float *restrict by_column,
+                              size_t side, size_t first, size_t count) {
+  for (size_t cell = first, end = first + count; cell < end;) {
+    size_t column = cell % side, run = side - column < end - cell ? side - column : end - cell;
+    float term = by_row[cell / side];
+    float *restrict to = x + (cell - first);
+    for (size_t i = 0; i < run; i++) to[i] += term + by_column[column + i];
+    cell += run;
+  }
+}
+
 static void CK_NAME(scale)(float *restrict x, float s, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] *= s;
 }
@@ -160,9 +204,27 @@ static void CK_NAME(depthwise_row)(const float *restrict x, size_t height, size_
   }
 }
 
+// One step of a softmax that sees its columns block by block (Milakov and Gimelshein, 2018): x[rows, cols] become
+// exp(x − top), where `tops` are the greatest so far, `sums` the sums so far; what was made before has to be multiplied by `shrink`.
+static void CK_NAME(softmax_step)(float *restrict x, size_t rows, size_t cols, size_t stride, float *restrict tops,
+                                  float *restrict sums, float *restrict shrink) {
+  for (size_t r = 0; r < rows; r++) {
+    float *restrict row = x + r * stride;
+    float top = CK_NAME(greatest)(row, cols, tops[r]);
+    // Nothing visible so far: nothing to subtract from.
+    float base = top == -INFINITY ? 0 : top;
+    float sum = CK_NAME(exponentials)(row, cols, base);
+    shrink[r] = tops[r] == -INFINITY ? 0 : CK_NAME(exp_one)(tops[r] - base);
+    sums[r] = sums[r] * shrink[r] + sum;
+    tops[r] = top;
+  }
+}
+
 #include "blocks.h"
 #include "dot.h"
-#include "product.h"
+#ifdef CK_TILE_ROWS
+#include "tiles.h"
+#endif
 
 const ck_kernels CK_SET = {
     .name = CK_LABEL,
@@ -175,6 +237,7 @@ const ck_kernels CK_SET = {
     .add = CK_NAME(add),
     .add_row = CK_NAME(add_row),
     .scale_shift_rows = CK_NAME(scale_shift_rows),
+    .add_grid = CK_NAME(add_grid),
     .scale = CK_NAME(scale),
     .depthwise_row = CK_NAME(depthwise_row),
     .dequantize_f16 = CK_NAME(dequantize_f16),
@@ -184,11 +247,5 @@ const ck_kernels CK_SET = {
     .dequantize_q4_k = CK_NAME(dequantize_q4_k),
     .dequantize_q6_k = CK_NAME(dequantize_q6_k),
     .dot_rows = CK_NAME(dot_rows),
-    .tile_rows = CK_TILE_ROWS,
-    .tile_columns = CK_TILE_COLUMNS,
-    .strip_rows = CK_NAME(strip_rows),
-    .pack_rows = CK_NAME(pack_rows),
-    .pack_columns = CK_NAME(pack_columns),
-    .tile = CK_NAME(tile),
     .softmax_step = CK_NAME(softmax_step),
 };

@@ -1,7 +1,8 @@
 import Foundation
+import Tensors
 
 /// A whole file mapped read-only; pages come in when touched. Unmapped with the last reference.
-package final class MappedFile: @unchecked Sendable {
+package final class MappedFile: Refillable, @unchecked Sendable {
   package let path: String
   package let bytes: UnsafeRawBufferPointer
 
@@ -22,6 +23,16 @@ package final class MappedFile: @unchecked Sendable {
       throw .cannotOpen(path: path, reason: String(cString: strerror(errno)))
     }
     bytes = UnsafeRawBufferPointer(start: base, count: size)
+  }
+
+  package func letGo(_ range: UnsafeRawBufferPointer) {
+    guard let first = range.baseAddress, let base = bytes.baseAddress else { return }
+    // Whole pages of the range, and of the mapping only.
+    let page = Int(getpagesize())
+    let start = (first - base + page - 1) / page * page
+    let end = Swift.min(first - base + range.count, bytes.count) / page * page
+    guard start >= 0, end > start else { return }
+    madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
   }
 
   deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }

@@ -8,14 +8,24 @@ public struct WeightScope: Sendable {
   public let checkpoint: any Checkpoint
   /// The names above this place, each with its dot: `image_encoder.blocks.3.`
   public let prefix: String
+  /// Of the products by matrices from here.
+  public let precision: Precision
 
-  public init(_ checkpoint: any Checkpoint, prefix: String = "") {
+  public init(_ checkpoint: any Checkpoint, prefix: String = "", precision: Precision = .fp32) {
     self.checkpoint = checkpoint
     self.prefix = prefix
+    self.precision = precision
   }
 
-  public subscript(name: String) -> WeightScope { WeightScope(checkpoint, prefix: prefix + name + ".") }
+  public subscript(name: String) -> WeightScope {
+    WeightScope(checkpoint, prefix: prefix + name + ".", precision: precision)
+  }
   public subscript(index: Int) -> WeightScope { self[String(index)] }
+
+  /// The same place, for products of another precision.
+  public func computing(in precision: Precision) -> WeightScope {
+    WeightScope(checkpoint, prefix: prefix, precision: precision)
+  }
 
   /// Whether there is a tensor of this name here.
   public func has(_ name: String) -> Bool { checkpoint.shape(of: prefix + name) != nil }

@@ -32,7 +32,8 @@ extension Conv2d {
     let stored = try convolution.tensor("weight", [outputs, inputs, kernel, kernel])
     let (scale, shift) = try Tensor.foldedBatchNorm(batchNorm, channels: stored.shape[0])
     self.init(
-      weight: stored.permuted([2, 3, 1, 0]).scalingColumns(by: scale), bias: shift, stride: stride, padding: padding)
+      weight: stored.permuted([2, 3, 1, 0]).scalingColumns(by: scale), bias: shift, stride: stride, padding: padding,
+      precision: convolution.precision)
   }
 }
 

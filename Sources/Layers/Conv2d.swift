@@ -8,6 +8,8 @@ public struct Conv2d: Sendable {
   let bias: Tensor?
   let stride: Int
   let padding: Int
+  /// The weight as a matrix, as the products of a lower precision read it.
+  private let packed: PackedMatrix?
 
   public var inputs: Int { weight.shape[2] }
   public var outputs: Int { weight.shape[3] }
@@ -18,20 +20,20 @@ public struct Conv2d: Sendable {
     bias: Bool = true
   ) throws(CheckpointError) {
     let stored = try scope.tensor("weight", [outputs, inputs, kernel, kernel])
-    weight = stored.permuted([2, 3, 1, 0])
-    self.bias = bias ? try scope.tensor("bias", [stored.shape[0]]) : nil
-    self.stride = stride
-    self.padding = padding
+    self.init(
+      weight: stored.permuted([2, 3, 1, 0]), bias: bias ? try scope.tensor("bias", [stored.shape[0]]) : nil,
+      stride: stride, padding: padding, precision: scope.precision)
   }
 
   /// From a weight already in `[k, k, in, out]` order, such as one that a batch norm was folded into.
-  public init(weight: Tensor, bias: Tensor?, stride: Int, padding: Int) {
+  public init(weight: Tensor, bias: Tensor?, stride: Int, padding: Int, precision: Precision = .fp32) {
     (self.weight, self.bias, self.stride, self.padding) = (weight, bias, stride, padding)
+    packed = precision == .fp32 ? nil : PackedMatrix(weight, precision)
   }
 
   /// `[H, W, in]` → `[H', W', out]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor {
-    x.convolved(weight, bias: bias, stride: stride, padding: padding)
+  public func callAsFunction(_ x: Tensor, _ activation: Activation? = nil) -> Tensor {
+    x.convolved(weight, packed: packed, bias: bias, activation: activation, stride: stride, padding: padding)
   }
 }
 

@@ -7,23 +7,45 @@ public struct Linear: Sendable {
   public let weight: Tensor
   /// `[out]`, where the checkpoint has one.
   public let bias: Tensor?
+  /// The weight as the products of a lower precision read it.
+  private let packed: PackedMatrix?
 
   public var inputs: Int { weight.shape[1] }
   public var outputs: Int { weight.shape[0] }
 
   /// Reads `weight [outputs, inputs]` and, unless `bias` is false, `bias [outputs]`; -1 takes what the file has.
   public init(_ scope: WeightScope, inputs: Int = -1, outputs: Int = -1, bias: Bool = true) throws(CheckpointError) {
-    weight = try scope.tensor("weight", [outputs, inputs])
-    self.bias = bias ? try scope.tensor("bias", [weight.shape[0]]) : nil
+    let weight = try scope.tensor("weight", [outputs, inputs])
+    self.init(
+      weight: weight, bias: bias ? try scope.tensor("bias", [weight.shape[0]]) : nil, precision: scope.precision)
+  }
+
+  /// From tensors at hand: `weight [out, in]`, `bias [out]`.
+  public init(weight: Tensor, bias: Tensor?, precision: Precision = .fp32) {
+    precondition(weight.shape.count == 2 && (bias.map { $0.count == weight.shape[0] } ?? true))
+    (self.weight, self.bias) = (weight, bias)
+    packed = precision == .fp32 ? nil : PackedMatrix(transposing: weight, precision)
+    if packed != nil { weight.letGo() }
   }
 
   /// `[…, in]` → `[…, out]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor { x.linear(weight, bias: bias) }
+  public func callAsFunction(_ x: Tensor, _ activation: Activation? = nil) -> Tensor {
+    guard let packed else { return x.linear(weight, bias: bias, activation: activation) }
+    return x.multiplied(by: packed, bias: bias, activation: activation)
+  }
+
+  /// The weight as products read it: packed for this once, in fp32.
+  func operand() -> PackedMatrix { packed ?? PackedMatrix(transposing: weight, .fp32) }
+
+  /// `sum += self(x)`: `[…, in]`, `[…, out]`.
+  public func callAsFunction(_ x: Tensor, addingTo sum: inout Tensor) {
+    if let packed { sum.add(x, multipliedBy: packed, bias: bias) } else { sum.addLinear(x, weight, bias: bias) }
+  }
 }
 
 extension Linear {
   /// The same layer with each output multiplied by a factor, such as ConvNeXt's layer scale. `factors [out]`.
-  public func scalingOutputs(by factors: Tensor) -> Linear {
+  public func scalingOutputs(by factors: Tensor, precision: Precision) -> Linear {
     precondition(factors.count == outputs)
     var scaled = weight
     let (scale, columns) = (factors.values, inputs)
@@ -33,12 +55,6 @@ extension Linear {
       }
     }
     return Linear(
-      weight: scaled, bias: bias.map { Tensor([outputs], zip($0.values, scale).map { $0 * $1 }) })
-  }
-
-  /// From tensors at hand: `weight [out, in]`, `bias [out]`.
-  public init(weight: Tensor, bias: Tensor?) {
-    precondition(weight.shape.count == 2 && (bias.map { $0.count == weight.shape[0] } ?? true))
-    (self.weight, self.bias) = (weight, bias)
+      weight: scaled, bias: bias.map { Tensor([outputs], zip($0.values, scale).map { $0 * $1 }) }, precision: precision)
   }
 }

@@ -1,12 +1,6 @@
 import Checkpoints
 import Tensors
 
-/// What stands between the layers of an MLP.
-public enum Activation: Sendable {
-  case relu
-  case gelu
-}
-
 /// Linear layers with an activation between them: SAM's hypernetworks and IoU head, Osprey's position encoder.
 public struct MLP: Sendable {
   public let layers: [Linear]
@@ -33,14 +27,7 @@ public struct MLP: Sendable {
   /// `[…, in]` → `[…, out]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     var x = x
-    for (i, layer) in layers.enumerated() {
-      x = layer(x)
-      guard i < layers.count - 1 else { break }
-      switch activation {
-      case .relu: x.relu()
-      case .gelu: x.gelu()
-      }
-    }
+    for (i, layer) in layers.enumerated() { x = layer(x, i < layers.count - 1 ? activation : nil) }
     return x
   }
 }

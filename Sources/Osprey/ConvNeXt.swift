@@ -9,27 +9,22 @@ import Tensors
 struct ConvNeXtBlock: Sendable {
   let depthwise: DepthwiseConv2d
   let norm: LayerNorm
-  let expand: Linear
-  let contract: Linear
+  let mlp: FeedForward
 
   /// - Parameter scope: `stages.i.blocks.j`
   init(_ scope: WeightScope, channels: Int) throws(CheckpointError) {
     depthwise = try DepthwiseConv2d(scope["conv_dw"], channels: channels, kernel: 7, padding: 3)
     norm = try LayerNorm(scope["norm"], channels: channels, epsilon: 1e-6)
-    expand = try Linear(scope["mlp"]["fc1"], inputs: channels)
+    let expand = try Linear(scope["mlp"]["fc1"], inputs: channels)
     // Old transformers rename `gamma` to `weight` when they save.
     let gamma = try scope.tensor(scope.has("gamma") || !scope.has("weight") ? "gamma" : "weight", [channels])
-    contract = try Linear(scope["mlp"]["fc2"], inputs: expand.outputs, outputs: channels).scalingOutputs(by: gamma)
+    let contract = try Linear(scope["mlp"]["fc2"].computing(in: .fp32), inputs: expand.outputs, outputs: channels)
+      .scalingOutputs(by: gamma, precision: scope.precision)
+    mlp = FeedForward(widen: expand, narrow: contract)
   }
 
-  /// `[H, W, C]` → `[H, W, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var hidden = expand(norm(depthwise(x)))
-    hidden.gelu()
-    var result = contract(hidden)
-    result.add(x)
-    return result
-  }
+  /// `[H, W, C]`, in place.
+  func callAsFunction(_ x: inout Tensor) { mlp(norm(depthwise(x)), addingTo: &x) }
 }
 
 /// A stage: halves the map where its first tensor says so, then its blocks.
@@ -61,7 +56,7 @@ struct ConvNeXtStage: Sendable {
   func callAsFunction(_ x: Tensor) -> Tensor {
     var x = x
     if let norm, let downsample { x = downsample(norm(x)) }
-    for block in blocks { x = block(x) }
+    for block in blocks { block(&x) }
     return x
   }
 }

@@ -27,22 +27,25 @@ public final class Osprey: Sendable {
   ///   - weights: projector, mask extractor and language model.
   ///   - visionTower: the ConvNeXt trunk, in open_clip's names; if nil, `weights` has it.
   ///   - calibration: fitted to the model, if it was.
+  ///   - trunkPrecision: of the trunk's products; all others are fp32.
   public convenience init(
     configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)? = nil,
-    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init()
+    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init(),
+    trunkPrecision: Precision = .fp32
   ) throws(OspreyError) {
     try self.init(
       LlamaConfiguration(path: configuration), SentencePieceTokenizer(path: tokenizer), weights, visionTower,
-      preprocessor, calibration, paths: (configuration, tokenizer))
+      preprocessor, calibration, trunkPrecision, paths: (configuration, tokenizer))
   }
 
   /// - Parameter paths: where configuration and tokenizer are from, for messages.
   init(
     _ config: LlamaConfiguration, _ pieces: SentencePieceTokenizer, _ weights: any Checkpoint,
-    _ visionTower: (any Checkpoint)?, _ preprocessor: ImagePreprocessor, _ calibration: VocabularyCalibration = .init(),
+    _ visionTower: (any Checkpoint)?, _ preprocessor: ImagePreprocessor, _ calibration: VocabularyCalibration,
+    _ trunkPrecision: Precision,
     paths: (configuration: String, tokenizer: String)
   ) throws(OspreyError) {
-    let vision = try OspreyVision(weights, visionTower, config, path: paths.configuration)
+    let vision = try OspreyVision(weights, visionTower, config, path: paths.configuration, precision: trunkPrecision)
     let language = try reading { () throws(CheckpointError) in try Llama(WeightScope(weights), config) }
     try pieces.check(rows: language.embeddings.rows, path: paths.tokenizer)
     (trunk, extractor, projector) = (vision.trunk, vision.extractor, vision.projector)
@@ -66,7 +69,8 @@ public final class Osprey: Sendable {
   public convenience init(_ source: OspreySource) throws(OspreyError) {
     try self.init(
       configuration: source.configuration, tokenizer: source.tokenizer, weights: source.weights,
-      visionTower: source.visionTower, preprocessor: source.preprocessor, calibration: source.calibration)
+      visionTower: source.visionTower, preprocessor: source.preprocessor, calibration: source.calibration,
+      trunkPrecision: source.trunkPrecision)
   }
 
   /// The trunk's work on a picture, without the language model's.

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Tensors
 
 /// The files of a labeler, opened but not read.
 public struct OspreySource: Sendable {
@@ -14,6 +15,8 @@ public struct OspreySource: Sendable {
   public let preprocessor: ImagePreprocessor
   /// Fitted to the model, if it was.
   public let calibration: VocabularyCalibration
+  /// Of the trunk's products; all others are fp32.
+  public var trunkPrecision = Precision.fp32
 
   public init(
     configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)?,
@@ -60,7 +63,8 @@ struct OspreyVision: Sendable {
 
   /// - Parameter path: of the configuration, for messages.
   init(
-    _ weights: any Checkpoint, _ visionTower: (any Checkpoint)?, _ config: LlamaConfiguration, path: String
+    _ weights: any Checkpoint, _ visionTower: (any Checkpoint)?, _ config: LlamaConfiguration, path: String,
+    precision: Precision = .fp32
   ) throws(OspreyError) {
     let tower = visionTower ?? weights
     guard let trunkScope = ConvNeXt.scope(in: tower) else {
@@ -75,7 +79,7 @@ struct OspreyVision: Sendable {
     let projectorScope = root["model"]["mm_projector"]
     scopes = (trunkScope, extractorScope, projectorScope)
 
-    let trunk = try reading { () throws(CheckpointError) in try ConvNeXt(trunkScope) }
+    let trunk = try reading { () throws(CheckpointError) in try ConvNeXt(trunkScope.computing(in: precision)) }
     let widths = trunk.stages.map(\.channels)
     extractor = try reading { () throws(CheckpointError) in
       try MaskExtractor(extractorScope, widths: widths, outputs: config.hiddenSize)

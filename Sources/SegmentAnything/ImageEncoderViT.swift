@@ -47,13 +47,13 @@ package struct ImageEncoderViT: StagedImageEncoder {
   package func early(_ input: Tensor) -> Tensor {
     var x = patchEmbed(input)
     x.add(positions)
-    for block in blocks[..<earlyDepth] { x = block(x) }
+    for block in blocks[..<earlyDepth] { block(&x) }
     return x
   }
 
   package func late(_ early: Tensor) -> Tensor {
     var x = early
-    for block in blocks[earlyDepth...] { x = block(x) }
+    for block in blocks[earlyDepth...] { block(&x) }
     return neck(x)
   }
 }
@@ -64,34 +64,31 @@ struct ViTBlock: Sendable {
   let attention: ViTAttention
   let norm2: LayerNorm
   /// `mlp.lin1`, `mlp.lin2`
-  let widen: Linear
-  let narrow: Linear
+  let mlp: FeedForward
 
   init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
     norm1 = try LayerNorm(scope["norm1"], channels: width, epsilon: 1e-6)
     attention = try ViTAttention(scope["attn"], width: width, grid: grid)
     norm2 = try LayerNorm(scope["norm2"], channels: width, epsilon: 1e-6)
-    widen = try Linear(scope["mlp"]["lin1"], inputs: width)
-    narrow = try Linear(scope["mlp"]["lin2"], inputs: widen.outputs, outputs: width)
+    let widen = try Linear(scope["mlp"]["lin1"], inputs: width)
+    mlp = FeedForward(
+      widen: widen, narrow: try Linear(scope["mlp"]["lin2"], inputs: widen.outputs, outputs: width))
   }
 
-  /// `[g, g, C]` → `[g, g, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var x = x
+  /// `[g, g, C]`, in place.
+  func callAsFunction(_ x: inout Tensor) {
     x.add(attention(norm1(x)))
-    var hidden = widen(norm2(x))
-    hidden.gelu()
-    x.add(narrow(hidden))
-    return x
+    mlp(norm2(x), addingTo: &x)
   }
 }
 
 /// Multi-head attention with decomposed relative positions, over windows or the whole grid. Source: `image_encoder.py`,
 /// `Attention` and `add_decomposed_rel_pos`.
 struct ViTAttention: Sendable {
-  /// `qkv` is packed `[3, heads, d]`; its thirds are views of the same memory. Weights `[C, C]`, biases `[C]`.
-  let weights: [Tensor]
-  let biases: [Tensor]
+  /// `qkv` is packed `[3, heads, d]`; its thirds are views of the same memory.
+  let q: Linear
+  let k: Linear
+  let v: Linear
   let output: Linear
   /// `[2s − 1, d]` for s positions a side, last first: position q's terms for keys 0..<s are then consecutive.
   let relativeRows: Tensor
@@ -99,8 +96,10 @@ struct ViTAttention: Sendable {
   let heads: Int
   /// The window's side, or nil where attention is global.
   let window: Int?
+  let precision: Precision
 
   init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
+    precision = scope.precision.ofAttention
     let rows = try scope.tensor("rel_pos_h", [-1, -1])
     let (length, headWidth) = (rows.shape[0], rows.shape[1])
     let columns = try scope.tensor("rel_pos_w", [length, headWidth])
@@ -113,9 +112,12 @@ struct ViTAttention: Sendable {
       throw scope.malformed("rel_pos_h", "has length \(length), which fits no window and no grid of side \(grid)")
     }
     window = side == grid ? nil : side
-    let qkv = try Linear(scope["qkv"], inputs: width, outputs: 3 * width)
-    weights = (0..<3).map { qkv.weight.rows($0 * width..<($0 + 1) * width) }
-    biases = (0..<3).map { i in qkv.bias.map { $0.rows(i * width..<(i + 1) * width) } ?? Tensor([width]) }
+    let qkv = try Linear(scope["qkv"].computing(in: .fp32), inputs: width, outputs: 3 * width)
+    func third(_ i: Int) -> Linear {
+      let rows = i * width..<(i + 1) * width
+      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows), precision: scope.precision)
+    }
+    (q, k, v) = (third(0), third(1), third(2))
     output = try Linear(scope["proj"], inputs: width, outputs: width)
     relativeRows = Tensor.concatenated((0..<length).reversed().map { rows.rows($0..<$0 + 1) })
     relativeColumns = Tensor.concatenated((0..<length).reversed().map { columns.rows($0..<$0 + 1) })
@@ -137,7 +139,7 @@ struct ViTAttention: Sendable {
   /// `softmax(q kᵀ/√d + rows + columns) v` among the `side`² tokens of each batch entry. The relative terms use the unscaled
   /// queries: one product of all queries with all relative positions, from which each query takes its own stretch.
   private func attend(_ tokens: Tensor, side: Int) -> Tensor {
-    let queries = tokens.linear(weights[0], bias: biases[0])
+    let queries = q(tokens)
     let (count, headWidth) = (queries.shape[1], queries.shape[2] / heads)
     let (heads, length) = (self.heads, 2 * side - 1)
     let flat = queries.reshaped([-1, headWidth])  // [B·N·heads, d]
@@ -146,25 +148,15 @@ struct ViTAttention: Sendable {
     return rowTerms.withUnsafe { rowTerms in
       columnTerms.withUnsafe { columnTerms in
         Tensor.attention(
-          queries: queries, keys: tokens.linear(weights[1], bias: biases[1]),
-          values: tokens.linear(weights[2], bias: biases[2]), heads: heads, scale: 1 / Float(headWidth).squareRoot(),
+          queries: queries, keys: k(tokens), values: v(tokens), heads: heads, scale: 1 / Float(headWidth).squareRoot(),
           bias: .blocks { scores in
             guard let rowTerms = rowTerms.baseAddress, let columnTerms = columnTerms.baseAddress else { return }
             for i in scores.queries {
               let start = ((scores.batch * count + i) * heads + scores.head) * length + side - 1
-              let (byRow, byColumn) = (rowTerms + (start - i / side), columnTerms + (start - i % side))
-              guard let target = scores.row(i).baseAddress else { return }
-              var key = scores.keys.lowerBound
-              while key < scores.keys.upperBound {
-                // The keys of one row of the grid share a term.
-                let (y, x) = (key / side, key % side)
-                let run = min(side - x, scores.keys.upperBound - key)
-                let (term, to) = (byRow[y], target + (key - scores.keys.lowerBound))
-                for j in 0..<run { to[j] += term + byColumn[x + j] }
-                key += run
-              }
+              scores.addGrid(
+                i, byRow: rowTerms + (start - i / side), byColumn: columnTerms + (start - i % side), side: side)
             }
-          })
+          }, precision: precision)
       }
     }
   }

@@ -62,7 +62,7 @@ package struct PlainViT: ImageEncoder {
   package func callAsFunction(_ input: Tensor) -> Tensor {
     var x = patchEmbed(input)
     x.add(positions)
-    for block in blocks { x = block(x) }
+    for block in blocks { block(&x) }
     return neck(x)
   }
 }
@@ -73,23 +73,21 @@ struct PlainViTBlock: Sendable {
   let attention: PlainViTAttention
   let norm2: LayerNorm
   /// `mlp.fc1`, `mlp.fc2`
-  let mlp: MLP
+  let mlp: FeedForward
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
     norm1 = try LayerNorm(scope["norm1"], channels: width, epsilon: 1e-6)
     attention = try PlainViTAttention(scope["attn"], width: width)
     norm2 = try LayerNorm(scope["norm2"], channels: width, epsilon: 1e-6)
     let widen = try Linear(scope["mlp"]["fc1"], inputs: width)
-    mlp = MLP(
-      layers: [widen, try Linear(scope["mlp"]["fc2"], inputs: widen.outputs, outputs: width)], activation: .gelu)
+    mlp = FeedForward(
+      widen: widen, narrow: try Linear(scope["mlp"]["fc2"], inputs: widen.outputs, outputs: width))
   }
 
-  /// `[g, g, C]` → `[g, g, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var x = x
+  /// `[g, g, C]`, in place.
+  func callAsFunction(_ x: inout Tensor) {
     x.add(attention(norm1(x)))
-    x.add(mlp(norm2(x)))
-    return x
+    mlp(norm2(x), addingTo: &x)
   }
 }
 
@@ -100,12 +98,14 @@ struct PlainViTAttention: Sendable {
   let k: Linear
   let v: Linear
   let output: Linear
+  let precision: Precision
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
-    let qkv = try Linear(scope["qkv"], inputs: width, outputs: 3 * width)
+    precision = scope.precision.ofAttention
+    let qkv = try Linear(scope["qkv"].computing(in: .fp32), inputs: width, outputs: 3 * width)
     func third(_ i: Int) -> Linear {
       let rows = i * width..<(i + 1) * width
-      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows))
+      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows), precision: scope.precision)
     }
     (q, k, v) = (third(0), third(1), third(2))
     output = try Linear(scope["proj"], inputs: width, outputs: width)
@@ -117,7 +117,8 @@ struct PlainViTAttention: Sendable {
     let mixed = Tensor.attention(
       queries: q(x).reshaped([1, -1, channels]), keys: k(x).reshaped([1, -1, channels]),
       values: v(x).reshaped([1, -1, channels]),
-      heads: channels / PlainViT.headWidth, scale: 1 / Float(PlainViT.headWidth).squareRoot())
+      heads: channels / PlainViT.headWidth, scale: 1 / Float(PlainViT.headWidth).squareRoot(),
+      precision: precision)
     return output(mixed).reshaped(x.shape)
   }
 }

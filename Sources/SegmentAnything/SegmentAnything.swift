@@ -29,8 +29,10 @@ public final class SegmentAnything: Sendable {
   ///   - checkpoint: official names, on their own or under `module.`, `model.` or `sam.`.
   ///   - imageSize: a hint where no tensor tells it (TinyViT, EfficientSAM; 1024 unless given), a multiple of 16.
   ///   - pixelMean, pixelStd: of red, green and blue in 0…255; SAM's own unless given.
+  ///   - precision: of the image encoder's products; the decoder's are always fp32.
   public init(
-    _ checkpoint: any Checkpoint, imageSize: Int? = nil, pixelMean: [Float]? = nil, pixelStd: [Float]? = nil
+    _ checkpoint: any Checkpoint, imageSize: Int? = nil, pixelMean: [Float]? = nil, pixelStd: [Float]? = nil,
+    precision: Precision = .fp32
   ) throws(SegmentAnythingError) {
     let mean = pixelMean ?? [123.675, 116.28, 103.53]
     let std = pixelStd ?? [58.395, 57.12, 57.375]
@@ -49,7 +51,8 @@ public final class SegmentAnything: Sendable {
     do throws(CheckpointError) {
       let scope = try Self.root(of: strict)
       let width = try PromptEncoder.width(scope["prompt_encoder"])
-      let (encoder, name) = try Self.imageEncoder(scope["image_encoder"], imageSize: hint, outputs: width)
+      let (encoder, name) = try Self.imageEncoder(
+        scope["image_encoder"].computing(in: precision), imageSize: hint, outputs: width)
       imageEncoder = encoder
       promptEncoder = try PromptEncoder(
         scope["prompt_encoder"], imageSize: imageEncoder.imageSize, gridSize: imageEncoder.gridSize)

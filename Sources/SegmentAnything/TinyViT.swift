@@ -58,20 +58,18 @@ package struct TinyViT: StagedImageEncoder {
 
   /// As far as the output of `layers.1`, with its downsampling.
   package func early(_ input: Tensor) -> Tensor {
-    var x = stem[0](input)
-    x.gelu()
-    x = stem[1](x)
+    var x = stem[1](stem[0](input, .gelu))
     for block in convolutions { x = block(x) }
     x = merges[0](x)
-    for block in stages[0] { x = block(x) }
+    for block in stages[0] { block(&x) }
     return merges[1](x)
   }
 
   package func late(_ early: Tensor) -> Tensor {
     var x = early
-    for block in stages[1] { x = block(x) }
+    for block in stages[1] { block(&x) }
     x = merges[2](x)
-    for block in stages[2] { x = block(x) }
+    for block in stages[2] { block(&x) }
     return neck(x)
   }
 }
@@ -93,9 +91,7 @@ struct MBConv: Sendable {
 
   /// `[H, W, C]` → `[H, W, C]`.
   func callAsFunction(_ x: Tensor) -> Tensor {
-    var y = expand(x)
-    y.gelu()
-    y = depthwise(y)
+    var y = depthwise(expand(x, .gelu))
     y.gelu()
     y = project(y)
     y.add(x)
@@ -124,9 +120,7 @@ struct PatchMerging: Sendable {
 
   /// `[H, W, in]` → `[⌈H/stride⌉, ⌈W/stride⌉, out]`.
   func callAsFunction(_ x: Tensor) -> Tensor {
-    var y = expand(x)
-    y.gelu()
-    y = depthwise(y)
+    var y = depthwise(expand(x, .gelu))
     y.gelu()
     return project(y)
   }

@@ -8,8 +8,7 @@ struct TinyViTBlock: Sendable {
   let localConvolution: DepthwiseConv2d
   /// `mlp.norm`, `mlp.fc1`, `mlp.fc2`
   let norm: LayerNorm
-  let widen: Linear
-  let narrow: Linear
+  let mlp: FeedForward
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
     attention = try TinyViTAttention(scope["attn"], width: width)
@@ -17,35 +16,35 @@ struct TinyViTBlock: Sendable {
     localConvolution = try DepthwiseConv2d(
       local["c"], batchNorm: local["bn"], channels: width, kernel: 3, padding: 1)
     norm = try LayerNorm(scope["mlp"]["norm"], channels: width, epsilon: 1e-5)
-    widen = try Linear(scope["mlp"]["fc1"], inputs: width)
-    narrow = try Linear(scope["mlp"]["fc2"], inputs: widen.outputs, outputs: width)
+    let widen = try Linear(scope["mlp"]["fc1"], inputs: width)
+    mlp = FeedForward(
+      widen: widen, narrow: try Linear(scope["mlp"]["fc2"], inputs: widen.outputs, outputs: width))
   }
 
-  /// `[H, W, C]` → `[H, W, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var x = x
+  /// `[H, W, C]`, in place.
+  func callAsFunction(_ x: inout Tensor) {
     x.add(attention(x))
     x = localConvolution(x)
-    var hidden = widen(norm(x))
-    hidden.gelu()
-    x.add(narrow(hidden))
-    return x
+    mlp(norm(x), addingTo: &x)
   }
 }
 
 /// Attention inside windows with one learned bias a head for each |dy|, |dx|. Source: `tiny_vit_sam.py`, `Attention`.
 struct TinyViTAttention: Sendable {
   let norm: LayerNorm
-  /// `qkv` is packed `[heads, (q, k, v), d]`; here taken apart. Weights `[C, C]`, biases `[C]`.
-  let weights: [Tensor]
-  let biases: [Tensor]
+  /// `qkv` is packed `[heads, (q, k, v), d]`; here taken apart.
+  let q: Linear
+  let k: Linear
+  let v: Linear
   let output: Linear
   /// `[heads, s², s²]`
   let table: Tensor
   let heads: Int
   let window: Int
+  let precision: Precision
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
+    precision = scope.precision.ofAttention
     norm = try LayerNorm(scope["norm"], channels: width, epsilon: 1e-5)
     let stored = try scope.tensor("attention_biases", [-1, -1])
     let (heads, offsets) = (stored.shape[0], stored.shape[1])
@@ -56,11 +55,14 @@ struct TinyViTAttention: Sendable {
     }
     (self.heads, window) = (heads, side)
     let headWidth = width / heads
-    let qkv = try Linear(scope["qkv"], inputs: width, outputs: 3 * width)
+    let qkv = try Linear(scope["qkv"].computing(in: .fp32), inputs: width, outputs: 3 * width)
     let split = qkv.weight.reshaped([heads, 3, headWidth, width]).permuted([1, 0, 2, 3])
-    weights = (0..<3).map { split.row($0).reshaped([width, width]) }
     let bias = (qkv.bias ?? Tensor([3 * width])).reshaped([heads, 3, headWidth]).permuted([1, 0, 2])
-    biases = (0..<3).map { bias.row($0).reshaped([width]) }
+    func part(_ i: Int) -> Linear {
+      Linear(
+        weight: split.row(i).reshaped([width, width]), bias: bias.row(i).reshaped([width]), precision: scope.precision)
+    }
+    (q, k, v) = (part(0), part(1), part(2))
     output = try Linear(scope["proj"], inputs: width, outputs: width)
     table = Self.table(stored.values, heads: heads, side: side)
   }
@@ -86,9 +88,8 @@ struct TinyViTAttention: Sendable {
     let windows = norm(x.windows(of: window))
     let tokens = windows.reshaped([windows.shape[0], window * window, channels])
     let mixed = Tensor.attention(
-      queries: tokens.linear(weights[0], bias: biases[0]), keys: tokens.linear(weights[1], bias: biases[1]),
-      values: tokens.linear(weights[2], bias: biases[2]), heads: heads,
-      scale: 1 / Float(channels / heads).squareRoot(), bias: .table(table))
+      queries: q(tokens), keys: k(tokens), values: v(tokens), heads: heads,
+      scale: 1 / Float(channels / heads).squareRoot(), bias: .table(table), precision: precision)
     return output(mixed).reshaped([windows.shape[0], window, window, channels])
       .joiningWindows(height: height, width: width)
   }

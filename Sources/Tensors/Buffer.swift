@@ -8,26 +8,37 @@
 struct Buffer: ~Copyable {
   let base: UnsafeMutablePointer<Float>
   let count: Int
-  private static let hugePage = 1 << 21
+
+  private static func byteCount(_ count: Int) -> Int { max(count, 1) * MemoryLayout<Float>.stride }
 
   /// Memory for `count` numbers, not set to anything.
   init(uninitialized count: Int) {
-    let bytes = max(count, 1) * MemoryLayout<Float>.stride
-    // Large memory in large pages: what a picture's tensors take is new each time, and each page of 4 KiB is a fault.
-    let isLarge = bytes >= 2 * Self.hugePage
+    let bytes = Self.byteCount(count)
     var pointer: UnsafeMutableRawPointer?
-    let status = posix_memalign(&pointer, isLarge ? Self.hugePage : 64, bytes)
-    guard status == 0, let pointer else {
-      fatalError("out of memory: \(count) float32 values")
+    if bytes >= LargeBlocks.least {
+      pointer = LargeBlocks.take(bytes)
+    } else if posix_memalign(&pointer, 64, bytes) != 0 {
+      pointer = nil
     }
-    #if canImport(Glibc)
-      if isLarge { madvise(pointer, bytes / Self.hugePage * Self.hugePage, MADV_HUGEPAGE) }
-    #endif
+    guard let pointer else { fatalError("out of memory: \(count) float32 values") }
     base = pointer.bindMemory(to: Float.self, capacity: max(count, 1))
     self.count = count
   }
 
-  deinit { free(base) }
+  /// Memory for so many bytes.
+  init(bytes: Int) { self.init(uninitialized: (bytes + 3) / MemoryLayout<Float>.size) }
+
+  var bytes: UnsafeMutableRawPointer { UnsafeMutableRawPointer(base) }
+
+  deinit {
+    let bytes = Self.byteCount(count)
+    if bytes >= LargeBlocks.least { LargeBlocks.give(base, bytes) } else { free(base) }
+  }
+}
+
+/// Memory that can be let go of, and comes back as it was when it is read: a mapped file's.
+public protocol Refillable: AnyObject, Sendable {
+  func letGo(_ range: UnsafeRawBufferPointer)
 }
 
 /// What a tensor's numbers lie in: memory of its own, or a window of somebody else's (a mapped checkpoint), which `owner`
@@ -36,12 +47,15 @@ final class Storage: @unchecked Sendable {
   let base: UnsafeMutablePointer<Float>
   let count: Int
   let isBorrowed: Bool
+  /// Whose memory it is, where that can be let go of.
+  let refillable: (any Refillable)?
   private let release: @Sendable () -> Void
 
   init(_ buffer: consuming Buffer) {
     base = buffer.base
     count = buffer.count
     isBorrowed = false
+    refillable = nil
     let box = BufferBox(buffer)
     release = { _ = box }
   }
@@ -50,6 +64,7 @@ final class Storage: @unchecked Sendable {
     base = UnsafeMutablePointer(mutating: pointer)
     self.count = count
     isBorrowed = true
+    refillable = owner as? any Refillable
     release = { _ = owner }
   }
 }

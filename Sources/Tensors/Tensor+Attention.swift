@@ -20,6 +20,13 @@ public struct AttentionScores {
   public let stride: Int
   let base: UnsafeMutablePointer<Float>
 
+  /// Adds `byRow[y] + byColumn[x]` to a query's score of each key, keys being the cells y·side + x of a grid.
+  public func addGrid(
+    _ query: Int, byRow: UnsafePointer<Float>, byColumn: UnsafePointer<Float>, side: Int
+  ) {
+    kernels.add_grid(row(query).baseAddress, byRow, byColumn, side, keys.lowerBound, keys.count)
+  }
+
   /// The scores of a query of the block, one for each of its keys.
   public func row(_ query: Int) -> UnsafeMutableBufferPointer<Float> {
     UnsafeMutableBufferPointer(start: base + (query - queries.lowerBound) * stride, count: keys.count)
@@ -35,10 +42,11 @@ extension Tensor {
   ///   - keys: `[B, M, keyHeads·d]`, or `[1, M, …]` shared by the batch. `keyHeads` divides `heads` (grouped queries).
   ///   - values: `[B or 1, M, keyHeads·e]`.
   ///   - heads: of the queries. `keyHeads`: of keys and values, as many unless given.
+  ///   - precision: of both products; the softmax is float32.
   /// - Returns: `[B, N, heads·e]`.
   public static func attention(
     queries: Tensor, keys: Tensor, values: Tensor, heads: Int, keyHeads: Int? = nil, scale: Float,
-    bias: AttentionBias = .none
+    bias: AttentionBias = .none, precision: Precision = .fp32
   ) -> Tensor {
     let keyHeads = keyHeads ?? heads
     let (batch, n, queryWidth) = (queries.shape[0], queries.shape[1], queries.shape[2])
@@ -57,7 +65,7 @@ extension Tensor {
             }
             BlockedAttention(
               batch: batch, keyBatch: keys.shape[0], n: n, m: m, d: d, e: e, heads: heads, keyHeads: keyHeads,
-              scale: scale, bias: bias, q: q, k: k, v: v, out: out
+              scale: scale, bias: bias, q: q, k: k, v: v, out: out, tiles: precision.tiles
             ).run()
           }
         }
@@ -86,127 +94,133 @@ private struct BlockedAttention {
   let v: UnsafePointer<Float>
   let out: UnsafeMutablePointer<Float>
 
-  private let height = Int(kernels.tile_rows)
-  private let width = Int(kernels.tile_columns)
-  /// 56 queries by 512 keys of scores are 115 KB.
-  private static let stripsPerJob = 4
+  let tiles: ck_tiles
+
+  private var height: Int { Int(tiles.rows) }
+  private var width: Int { Int(tiles.columns) }
+  /// 14 queries by 512 keys of scores are 28 KiB.
   private static let keysPerBlock = 512
 
   private func panels(_ columns: Int) -> Int { (columns + width - 1) / width }
-  private var keyPanels: Int { panels(m) * width * d }
-  private var valuePanels: Int { panels(e) * width * m }
+  /// What lies packed for one head: a panel for each `width` keys; for each block of keys, panels for a head's width.
+  private var keyBytes: Int { panels(m) * Int(tiles.panel_bytes(d)) }
+  private var valueBlockBytes: Int { panels(e) * Int(tiles.panel_bytes(min(Self.keysPerBlock, m))) }
+  private var valueBytes: Int { (m + Self.keysPerBlock - 1) / Self.keysPerBlock * valueBlockBytes }
 
   func run() {
-    let packedKeys = Buffer(uninitialized: keyBatch * keyHeads * keyPanels)
-    let packedValues = Buffer(uninitialized: keyBatch * keyHeads * valuePanels)
+    let packedKeys = Buffer(bytes: keyBatch * keyHeads * keyBytes)
+    let packedValues = Buffer(bytes: keyBatch * keyHeads * valueBytes)
     ComputePool.forEach(keyBatch * keyHeads, grain: max(1, (1 << 15) / (m * (d + e)))) { part in
-      for job in part { pack(job, packedKeys.base + job * keyPanels, packedValues.base + job * valuePanels) }
+      for job in part { pack(job, packedKeys.bytes + job * keyBytes, packedValues.bytes + job * valueBytes) }
     }
-    let rowsPerJob = min(Self.stripsPerJob * height, n)
-    let rowJobs = (n + rowsPerJob - 1) / rowsPerJob
-    ComputePool.forEach(batch * heads * rowJobs, grain: max(1, (1 << 15) / (rowsPerJob * m))) { part in
-      let scratch = Scratch(
-        rows: (rowsPerJob + height - 1) / height * height, keys: min(Self.keysPerBlock, m), d: d, e: panels(e) * width)
+    let strips = (n + height - 1) / height
+    ComputePool.forEach(batch * heads * strips, grain: max(1, (1 << 15) / (height * m))) { part in
+      let scratch = Scratch(tiles, keys: min(Self.keysPerBlock, m), d: d, e: e)
       for job in part {
-        let (entry, first) = (job / rowJobs, job % rowJobs * rowsPerJob)
+        let (entry, first) = (job / strips, job % strips * height)
         let (b, head) = (entry / heads, entry % heads)
         let key = (keyBatch == 1 ? 0 : b) * keyHeads + head / (heads / keyHeads)
         attend(
-          b, head, first..<min(n, first + rowsPerJob), packedKeys.base + key * keyPanels,
-          packedValues.base + key * valuePanels, scratch)
+          b, head, first..<min(n, first + height), UnsafeRawPointer(packedKeys.bytes + key * keyBytes),
+          UnsafeRawPointer(packedValues.bytes + key * valueBytes), scratch)
       }
     }
   }
 
-  private func pack(_ job: Int, _ keys: UnsafeMutablePointer<Float>, _ values: UnsafeMutablePointer<Float>) {
+  private func pack(_ job: Int, _ keys: UnsafeMutableRawPointer, _ values: UnsafeMutableRawPointer) {
     let (b, head) = (job / keyHeads, job % keyHeads)
     for panel in 0..<panels(m) {
       let first = panel * width
-      kernels.pack_rows(
-        k + (b * m + first) * keyHeads * d + head * d, keyHeads * d, min(width, m - first), width, d,
-        keys + first * d)
+      tiles.pack_panel_rows(
+        k + (b * m + first) * keyHeads * d + head * d, keyHeads * d, min(width, m - first), d,
+        keys + panel * Int(tiles.panel_bytes(d)))
     }
-    for panel in 0..<panels(e) {
-      let first = panel * width
-      kernels.pack_columns(
-        v + b * m * keyHeads * e + head * e + first, keyHeads * e, min(width, e - first), width, m, values + first * m)
+    for (block, first) in stride(from: 0, to: m, by: Self.keysPerBlock).enumerated() {
+      let count = min(Self.keysPerBlock, m - first)
+      for panel in 0..<panels(e) {
+        let column = panel * width
+        tiles.pack_panel_columns(
+          v + (b * m + first) * keyHeads * e + head * e + column, keyHeads * e, min(width, e - column), count,
+          values + block * valueBlockBytes + panel * Int(tiles.panel_bytes(count)))
+      }
     }
   }
 
-  /// The memory of a thread.
+  /// The memory of a thread: of a strip of queries.
   private struct Scratch: ~Copyable {
-    /// `[d, rows]` in strips; `[rows, keys]`; the same in strips; `[rows, e]`.
+    /// `[rows, d]`, scaled, and packed.
+    let scaled: Buffer
     let queries: Buffer
+    /// `[rows, keys]`, and packed.
     let scores: Buffer
     let weights: Buffer
+    /// `[rows, e]`
     let sums: Buffer
     /// Of each row: the greatest score, the sum, and by what earlier sums shrink.
-    let rows: Buffer
+    let tops: Buffer
+    let totals: Buffer
+    let shrink: Buffer
     let stride: Int
     let e: Int
 
-    init(rows count: Int, keys: Int, d: Int, e: Int) {
-      let width = Int(kernels.tile_columns)
+    init(_ tiles: ck_tiles, keys: Int, d: Int, e: Int) {
+      let (height, width) = (Int(tiles.rows), Int(tiles.columns))
       stride = (keys + width - 1) / width * width
-      queries = Buffer(uninitialized: count * d)
-      scores = Buffer(uninitialized: count * stride)
-      weights = Buffer(uninitialized: count * keys)
-      sums = Buffer(uninitialized: count * e)
-      rows = Buffer(uninitialized: 3 * count)
-      self.e = e
+      self.e = (e + width - 1) / width * width
+      scaled = Buffer(uninitialized: height * d)
+      queries = Buffer(bytes: Int(tiles.strip_bytes(height, d)))
+      scores = Buffer(uninitialized: height * stride)
+      weights = Buffer(bytes: Int(tiles.strip_bytes(height, keys)))
+      sums = Buffer(uninitialized: height * self.e)
+      tops = Buffer(uninitialized: height)
+      totals = Buffer(uninitialized: height)
+      shrink = Buffer(uninitialized: height)
     }
   }
 
+  /// A strip of queries from first key to last; what it holds of scores stays in the first cache.
   private func attend(
-    _ b: Int, _ head: Int, _ queries: Range<Int>, _ keys: UnsafePointer<Float>, _ values: UnsafePointer<Float>,
+    _ b: Int, _ head: Int, _ queries: Range<Int>, _ keys: UnsafeRawPointer, _ values: UnsafeRawPointer,
     _ scratch: borrowing Scratch
   ) {
-    let count = queries.count
-    let strips = stride(from: 0, to: count, by: height).map { ($0, kernels.strip_rows(min(height, count - $0))) }
-    for (first, padded) in strips {
-      kernels.pack_rows(
-        q + (b * n + queries.lowerBound + first) * heads * d + head * d, heads * d, min(height, count - first), padded,
-        d, scratch.queries.base + first * d)
-    }
-    kernels.scale(scratch.queries.base, scale, strips.reduce(0) { $0 + $1.1 } * d)
-    let (tops, totals, shrink) = (scratch.rows.base, scratch.rows.base + count, scratch.rows.base + 2 * count)
-    tops.update(repeating: -.infinity, count: count)
-    totals.update(repeating: 0, count: count)
+    let (count, padded) = (queries.count, tiles.strip_rows(queries.count))
+    let from = q + (b * n + queries.lowerBound) * heads * d + head * d
+    for row in 0..<count { (scratch.scaled.base + row * d).update(from: from + row * heads * d, count: d) }
+    kernels.scale(scratch.scaled.base, scale, count * d)
+    tiles.pack_strip(scratch.scaled.base, d, count, padded, d, scratch.queries.bytes)
+    scratch.tops.base.update(repeating: -.infinity, count: count)
+    scratch.totals.base.update(repeating: 0, count: count)
 
-    for block in stride(from: 0, to: m, by: Self.keysPerBlock) {
-      let keyRange = block..<min(m, block + Self.keysPerBlock)
+    for (block, firstKey) in stride(from: 0, to: m, by: Self.keysPerBlock).enumerated() {
+      let keyRange = firstKey..<min(m, firstKey + Self.keysPerBlock)
       for panel in stride(from: 0, to: keyRange.count, by: width) {
-        for (first, padded) in strips {
-          kernels.tile(
-            padded, scratch.queries.base + first * d, keys + (block + panel) * d, d,
-            scratch.scores.base + first * scratch.stride + panel, scratch.stride, 0)
-        }
+        tiles.multiply(
+          padded, scratch.queries.bytes, keys + (firstKey + panel) / width * Int(tiles.panel_bytes(d)), d,
+          scratch.scores.base + panel, scratch.stride, 0)
       }
       add(
         bias,
         to: AttentionScores(
           batch: b, head: head, queries: queries, keys: keyRange, stride: scratch.stride, base: scratch.scores.base))
-      kernels.softmax_step(scratch.scores.base, count, keyRange.count, scratch.stride, tops, totals, shrink)
+      kernels.softmax_step(
+        scratch.scores.base, count, keyRange.count, scratch.stride, scratch.tops.base, scratch.totals.base,
+        scratch.shrink.base)
       if block > 0 {
-        for row in 0..<count { kernels.scale(scratch.sums.base + row * scratch.e, shrink[row], scratch.e) }
+        for row in 0..<count { kernels.scale(scratch.sums.base + row * scratch.e, scratch.shrink.base[row], scratch.e) }
       }
-      for (first, padded) in strips {
-        kernels.pack_rows(
-          scratch.scores.base + first * scratch.stride, scratch.stride, min(height, count - first), padded,
-          keyRange.count, scratch.weights.base + first * keyRange.count)
-      }
-      for panel in stride(from: 0, to: scratch.e, by: width) {
-        for (first, padded) in strips {
-          kernels.tile(
-            padded, scratch.weights.base + first * keyRange.count, values + panel * m + block * width, keyRange.count,
-            scratch.sums.base + first * scratch.e + panel, scratch.e, block > 0 ? 1 : 0)
-        }
+      tiles.pack_strip(
+        scratch.scores.base, scratch.stride, count, padded, keyRange.count, scratch.weights.bytes)
+      for panel in 0..<scratch.e / width {
+        tiles.multiply(
+          padded, scratch.weights.bytes,
+          values + block * valueBlockBytes + panel * Int(tiles.panel_bytes(keyRange.count)), keyRange.count,
+          scratch.sums.base + panel * width, scratch.e, block > 0 ? 1 : 0)
       }
     }
     for row in 0..<count {
       let target = out + (b * n + queries.lowerBound + row) * heads * e + head * e
       target.update(from: scratch.sums.base + row * scratch.e, count: e)
-      kernels.scale(target, 1 / totals[row], e)
+      kernels.scale(target, 1 / scratch.totals.base[row], e)
     }
   }
 

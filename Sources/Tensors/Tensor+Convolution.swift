@@ -3,16 +3,24 @@ extension Tensor {
   ///
   /// - Parameters:
   ///   - weight: `[k, k, in, out]`: `Conv2d.init` brings a checkpoint's `[out, in, k, k]` into this order once.
+  ///   - packed: the same as a packed matrix `[k·k·in, out]`, where products have another precision.
   ///   - bias: `[out]` or none.
   /// - Returns: `[H', W', out]` for `[H, W, in]`, `H' = (H + 2·padding − k) / stride + 1`.
-  public func convolved(_ weight: Tensor, bias: Tensor?, stride: Int, padding: Int) -> Tensor {
+  public func convolved(
+    _ weight: Tensor, packed: PackedMatrix? = nil, bias: Tensor?, activation: Activation? = nil, stride: Int,
+    padding: Int
+  ) -> Tensor {
     let (height, width, channels) = (shape[0], shape[1], shape[2])
     let (kernel, outputs) = (weight.shape[0], weight.shape[3])
     precondition(weight.shape == [kernel, kernel, channels, outputs], "convolution of \(shape) by \(weight.shape)")
     let outHeight = (height + 2 * padding - kernel) / stride + 1
     let outWidth = (width + 2 * padding - kernel) / stride + 1
-    let matrix = weight.reshaped([kernel * kernel * channels, outputs])
-    if kernel == 1, stride == 1, padding == 0 { return multiplied(by: matrix, bias: bias) }
+    func product(_ rows: Tensor) -> Tensor {
+      if let packed { return rows.multiplied(by: packed, bias: bias, activation: activation) }
+      return rows.multiplied(
+        by: weight.reshaped([kernel * kernel * channels, outputs]), bias: bias, activation: activation)
+    }
+    if kernel == 1, stride == 1, padding == 0 { return product(self) }
 
     let patches = withUnsafe { source in
       Tensor([outHeight * outWidth, kernel * kernel * channels]) { out in
@@ -38,7 +46,7 @@ extension Tensor {
         }
       }
     }
-    return patches.multiplied(by: matrix, bias: bias).reshaped([outHeight, outWidth, outputs])
+    return product(patches).reshaped([outHeight, outWidth, outputs])
   }
 
   /// A depthwise convolution with zero padding, one filter a channel.

@@ -1,37 +1,88 @@
 import COpenBLAS
 
+/// What stands behind a layer.
+public enum Activation: Sendable {
+  case relu
+  case gelu
+}
+
 extension Tensor {
-  /// A linear layer: `x · weightᵀ + bias`.
+  /// A linear layer: `activation(x · weightᵀ + bias)`.
   ///
   /// - Parameters:
   ///   - weight: `[out, in]`, as checkpoints store it.
   ///   - bias: `[out]` or none.
   /// - Returns: `[…, out]` for `[…, in]`.
-  public func linear(_ weight: Tensor, bias: Tensor? = nil) -> Tensor {
+  public func linear(_ weight: Tensor, bias: Tensor? = nil, activation: Activation? = nil) -> Tensor {
     let (outputs, inputs) = (weight.shape[0], weight.count / weight.shape[0])
     precondition(lastAxis == inputs, "linear: \(shape) by weight \(weight.shape)")
-    let rows = count / max(inputs, 1)
-    return product(with: weight, transposed: true, rows: rows, inner: inputs, columns: outputs, bias: bias)
-      .reshaped(shape.dropLast() + [outputs])
+    return product(with: weight, transposed: true, inner: inputs, columns: outputs, bias, activation)
   }
 
   /// A plain product: `[…, K] · [K, N]` → `[…, N]`.
-  public func multiplied(by matrix: Tensor, bias: Tensor? = nil) -> Tensor {
+  public func multiplied(by matrix: Tensor, bias: Tensor? = nil, activation: Activation? = nil) -> Tensor {
     let (inner, columns) = (matrix.shape[0], matrix.shape[1])
     precondition(lastAxis == inner, "product: \(shape) by \(matrix.shape)")
-    return product(with: matrix, transposed: false, rows: count / inner, inner: inner, columns: columns, bias: bias)
-      .reshaped(shape.dropLast() + [columns])
+    return product(with: matrix, transposed: false, inner: inner, columns: columns, bias, activation)
   }
 
-  /// `[N, K] · [M, K]ᵀ` → `[N, M]`; the bias is laid down first and the product added to it, one pass over the output less.
+  /// The same with a matrix that was packed before: `activation(x · matrix + bias)`, `[…, K]` → `[…, N]`.
+  public func multiplied(by matrix: PackedMatrix, bias: Tensor? = nil, activation: Activation? = nil) -> Tensor {
+    precondition(lastAxis == matrix.inner, "product: \(shape) by [\(matrix.inner), \(matrix.columns)]")
+    return Tensor(shape.dropLast() + [matrix.columns]) { out in
+      tiled(matrix, bias, activation, adds: false, out)
+    }
+  }
+
+  /// Adds `x · matrix + bias` in place; x `[…, K]` has as many rows as this.
+  public mutating func add(_ x: Tensor, multipliedBy matrix: PackedMatrix, bias: Tensor?) {
+    precondition(x.lastAxis == matrix.inner && lastAxis == matrix.columns && x.shape.dropLast() == shape.dropLast())
+    withUnsafeMutable { x.tiled(matrix, bias, nil, adds: true, $0) }
+  }
+
+  /// Adds `x · weightᵀ + bias` in place; weight `[out, in]`.
+  public mutating func addLinear(_ x: Tensor, _ weight: Tensor, bias: Tensor?) {
+    let (outputs, inputs) = (weight.shape[0], weight.count / weight.shape[0])
+    if isTiled(rows: x.count / inputs, columns: outputs, inner: inputs) {
+      add(x, multipliedBy: PackedMatrix(transposing: weight, .fp32), bias: bias)
+    } else {
+      add(x.linear(weight, bias: bias).reshaped(shape))
+    }
+  }
+
+  func tiled(
+    _ matrix: PackedMatrix, _ bias: Tensor?, _ activation: Activation?, adds: Bool,
+    _ out: UnsafeMutableBufferPointer<Float>
+  ) {
+    if let bias { precondition(bias.count == matrix.columns, "bias \(bias.shape) for \(matrix.columns) outputs") }
+    withUnsafe { x in
+      guard let x = x.baseAddress, let c = out.baseAddress else { return }
+      func run(_ bias: UnsafePointer<Float>?) {
+        TiledProduct(
+          rows: count / matrix.inner, a: x, strideA: matrix.inner, b: matrix, adds: adds,
+          finish: TiledProduct.Finish(bias: bias, activation: activation), c: c, strideC: matrix.columns
+        ).run()
+      }
+      if let bias { bias.withUnsafe { run($0.baseAddress) } } else { run(nil) }
+    }
+  }
+
+  /// `[N, K] · [K, M]`, or `· [M, K]ᵀ`, → `[N, M]`.
   private func product(
-    with matrix: Tensor, transposed: Bool, rows: Int, inner: Int, columns: Int, bias: Tensor?
+    with matrix: Tensor, transposed: Bool, inner: Int, columns: Int, _ bias: Tensor?, _ activation: Activation?
   ) -> Tensor {
     if let bias { precondition(bias.count == columns, "bias \(bias.shape) for \(columns) outputs") }
-    return withUnsafe { x in
+    let rows = count / max(inner, 1)
+    if isTiled(rows: rows, columns: columns, inner: inner) {
+      let packed =
+        transposed ? PackedMatrix(transposing: matrix, .fp32) : PackedMatrix(matrix, .fp32)
+      return multiplied(by: packed, bias: bias, activation: activation)
+    }
+    var out = withUnsafe { x in
       matrix.withUnsafe { w in
-        Tensor([rows, columns]) { out in
+        Tensor(shape.dropLast() + [columns]) { out in
           guard rows > 0, columns > 0, let target = out.baseAddress else { return }
+          // The bias is laid down first and the product added to it.
           bias?.withUnsafe { b in
             guard let source = b.baseAddress else { return }
             for row in 0..<rows { (target + row * columns).update(from: source, count: columns) }
@@ -50,6 +101,12 @@ extension Tensor {
         }
       }
     }
+    switch activation {
+    case .relu: out.relu()
+    case .gelu: out.gelu()
+    case nil: break
+    }
+    return out
   }
 }
 
@@ -57,11 +114,13 @@ extension Tensor {
 /// `GEMM_MULTITHREAD_THRESHOLD`), so only they may run inside `ComputePool.forEach`.
 let gemmSingleThreadLimit = 1 << 18
 
-/// The multiplications from which on packing both operands pays.
-private let tiledProductLeast = 1 << 22
+/// Whether packing both operands pays: not for few multiplications, nor for few rows.
+private func isTiled(rows: Int, columns: Int, inner: Int) -> Bool {
+  rows >= 32 && columns >= 16 && inner >= 16 && rows * columns * inner >= 1 << 22
+}
 
 /// `C = α·A·B + β·C` over row-major matrices with row strides: `A [rows, inner]`, `B [inner, columns]` or, transposed,
-/// `[columns, inner]`, `C [rows, columns]`.
+/// `[columns, inner]`.
 ///
 /// Products too small to pay for packing, and those of few rows, are OpenBLAS's; large ones are `TiledProduct`s.
 func gemm(
@@ -69,11 +128,10 @@ func gemm(
   a: UnsafePointer<Float>?, strideA: Int, b: UnsafePointer<Float>?, strideB: Int,
   beta: Float = 0, c: UnsafeMutablePointer<Float>, strideC: Int
 ) {
-  if alpha == 1, rows >= 32, columns >= 16, inner >= 16, rows * columns * inner >= tiledProductLeast, let a, let b {
-    TiledProduct(
-      transposeB: transposeB, rows: rows, columns: columns, inner: inner, a: a, strideA: strideA, b: b,
-      strideB: strideB, adds: beta != 0, c: c, strideC: strideC
-    ).run()
+  if alpha == 1, beta == 0 || beta == 1, isTiled(rows: rows, columns: columns, inner: inner), let a, let b {
+    let packed = PackedMatrix(
+      b, stride: strideB, transposed: transposeB, inner: inner, columns: columns, Precision.fp32.tiles)
+    TiledProduct(rows: rows, a: a, strideA: strideA, b: packed, adds: beta != 0, c: c, strideC: strideC).run()
     return
   }
   cblas_sgemm(

@@ -40,6 +40,11 @@ public struct Tensor: Sendable {
     self.init(shape: shape, storage: Storage(borrowing: pointer, count: count, owner: owner), offset: 0)
   }
 
+  /// Says that the numbers will hardly be read again: those of a mapped file then take no memory until they are.
+  public func letGo() {
+    storage.refillable?.letGo(UnsafeRawBufferPointer(start: storage.base + offset, count: 4 * count))
+  }
+
   /// The numbers, copied out in row-major order.
   public var values: [Float] { withUnsafe { Array($0) } }
 

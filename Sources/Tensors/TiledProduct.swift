@@ -1,95 +1,98 @@
 import CKernels
 
-/// `C (+)= A · B` by tiles, on all threads: `A [rows, inner]`, `B [inner, columns]` or, transposed, `[columns, inner]`,
-/// `C [rows, columns]`, row-major with row strides.
+/// `C (+)= A · B` by tiles, on all threads: `A [rows, inner]`, `C [rows, columns]`, row-major with row strides.
 ///
-/// B is packed once for a stretch of `inner`, by panels as wide as a tile, and shared by all; each job packs some rows of A into strips
-/// as high as a tile and runs them along the panels. A job's strips stay in the second cache, the panel at hand in
-/// part of the first.
+/// Each job packs some rows of A into strips as high as a tile, which stay in the second cache, and runs them along B's panels.
+/// What is to be done to a finished sum is done while its tile is in the first cache.
 struct TiledProduct {
-  let transposeB: Bool
   let rows: Int
-  let columns: Int
-  let inner: Int
   let a: UnsafePointer<Float>
   let strideA: Int
-  let b: UnsafePointer<Float>
-  let strideB: Int
+  let b: PackedMatrix
   let adds: Bool
+  var finish = Finish()
   let c: UnsafeMutablePointer<Float>
   let strideC: Int
 
-  /// Shorter runs of sums also round less.
-  private static let stretch = 256
-  private static let stripsPerJob = 8
-  private let height = Int(kernels.tile_rows)
-  private let width = Int(kernels.tile_columns)
+  /// What becomes of the sums: `activation(sum + bias)`.
+  struct Finish {
+    /// `[columns]`
+    var bias: UnsafePointer<Float>?
+    var activation: Activation?
 
-  func run() {
-    let panels = (columns + width - 1) / width
-    let packed = Buffer(uninitialized: panels * width * min(inner, Self.stretch))
-    let strips = (rows + height - 1) / height
-    let stripsPerJob = min(Self.stripsPerJob, strips)
-    let rowJobs = (strips + stripsPerJob - 1) / stripsPerJob
-    // Too few rows for all threads: each job takes some of the panels.
-    let columnJobs = min(panels, max(1, 2 * ComputePool.threads / rowJobs))
-    for first in stride(from: 0, to: inner, by: Self.stretch) {
-      let length = min(Self.stretch, inner - first)
-      ComputePool.forEach(panels, grain: max(1, (1 << 15) / (width * length))) { part in
-        for panel in part { pack(panel, first, length, packed.base + panel * width * length) }
-      }
-      ComputePool.forEach(rowJobs * columnJobs, grain: 1) { part in
-        let strip = Buffer(uninitialized: stripsPerJob * height * length)
-        let spare = Buffer(uninitialized: height * width)
-        for job in part {
-          let (rowJob, columnJob) = (job / columnJobs, job % columnJobs)
-          let top = rowJob * stripsPerJob * height
-          run(
-            rows: top..<min(rows, top + stripsPerJob * height),
-            panels: columnJob * panels / columnJobs..<(columnJob + 1) * panels / columnJobs,
-            first, length, packed.base, strip.base, spare.base)
+    func callAsFunction(_ c: UnsafeMutablePointer<Float>, _ rows: Int, _ stride: Int, _ columns: Range<Int>) {
+      guard bias != nil || activation != nil else { return }
+      for row in 0..<rows {
+        let target = c + row * stride
+        if let bias { kernels.add(target, bias + columns.lowerBound, columns.count) }
+        switch activation {
+        case .gelu: kernels.gelu(target, columns.count)
+        case .relu: kernels.relu(target, columns.count)
+        case nil: break
         }
       }
     }
   }
 
-  private func pack(_ panel: Int, _ first: Int, _ length: Int, _ out: UnsafeMutablePointer<Float>) {
-    let column = panel * width
-    let count = min(width, columns - column)
-    if transposeB {
-      kernels.pack_rows(b + column * strideB + first, strideB, count, width, length, out)
-    } else {
-      kernels.pack_columns(b + first * strideB + column, strideB, count, width, length, out)
+  private static let stripBytesPerJob = 5 << 16
+
+  func run() {
+    let tiles = b.tiles
+    let (height, width) = (Int(tiles.rows), Int(tiles.columns))
+    let panels = (b.columns + width - 1) / width
+    let strips = (rows + height - 1) / height
+    let stripBytes = Int(tiles.strip_bytes(height, b.stretch))
+    let stripsPerJob = min(max(1, Self.stripBytesPerJob / stripBytes), strips)
+    let rowJobs = (strips + stripsPerJob - 1) / stripsPerJob
+    // Too few rows for all threads to end together: each job takes some of the panels.
+    let jobs = 4 * ComputePool.threads
+    let columnJobs = min(panels, (jobs + rowJobs - 1) / rowJobs)
+    ComputePool.forEach(rowJobs * columnJobs, grain: 1) { part in
+      let memory = Buffer(bytes: stripsPerJob * stripBytes)
+      let spare = Buffer(uninitialized: height * width)
+      for job in part {
+        let (rowJob, columnJob) = (job / columnJobs, job % columnJobs)
+        let top = rowJob * stripsPerJob * height
+        run(
+          rows: top..<min(rows, top + stripsPerJob * height),
+          panels: columnJob * panels / columnJobs..<(columnJob + 1) * panels / columnJobs,
+          strips: memory.bytes, stripBytes, spare.base)
+      }
     }
   }
 
   private func run(
-    rows: Range<Int>, panels: Range<Int>, _ first: Int, _ length: Int, _ packed: UnsafeMutablePointer<Float>,
-    _ strips: UnsafeMutablePointer<Float>, _ spare: UnsafeMutablePointer<Float>
+    rows: Range<Int>, panels: Range<Int>, strips: UnsafeMutableRawPointer, _ stripBytes: Int,
+    _ spare: UnsafeMutablePointer<Float>
   ) {
-    for top in stride(from: rows.lowerBound, to: rows.upperBound, by: height) {
-      let count = min(height, rows.upperBound - top)
-      kernels.pack_rows(
-        a + top * strideA + first, strideA, count, kernels.strip_rows(count), length,
-        strips + (top - rows.lowerBound) * length)
-    }
-    let keeps: Int32 = adds || first > 0 ? 1 : 0
-    for panel in panels {
-      let (from, column) = (packed + panel * width * length, panel * width)
-      let visible = min(width, columns - column)
-      for top in stride(from: rows.lowerBound, to: rows.upperBound, by: height) {
+    let tiles = b.tiles
+    let (height, width) = (Int(tiles.rows), Int(tiles.columns))
+    for first in stride(from: 0, to: b.inner, by: b.stretch) {
+      let length = min(b.stretch, b.inner - first)
+      for (strip, top) in stride(from: rows.lowerBound, to: rows.upperBound, by: height).enumerated() {
         let count = min(height, rows.upperBound - top)
-        let padded = kernels.strip_rows(count)
-        let strip = strips + (top - rows.lowerBound) * length
-        let target = c + top * strideC + column
-        if padded == count, visible == width {
-          kernels.tile(padded, strip, from, length, target, strideC, keeps)
-          continue
+        tiles.pack_strip(
+          a + top * strideA + first, strideA, count, tiles.strip_rows(count), length, strips + strip * stripBytes)
+      }
+      let keeps: Int32 = adds || first > 0 ? 1 : 0
+      let isLast = first + length == b.inner
+      for panel in panels {
+        let (from, column) = (b.panel(panel, from: first), panel * width)
+        let visible = min(width, b.columns - column)
+        for (strip, top) in stride(from: rows.lowerBound, to: rows.upperBound, by: height).enumerated() {
+          let count = min(height, rows.upperBound - top)
+          let padded = tiles.strip_rows(count)
+          let target = c + top * strideC + column
+          if padded == count, visible == width {
+            tiles.multiply(padded, strips + strip * stripBytes, from, length, target, strideC, keeps)
+          } else {
+            // At the edges the tile is larger than what is left of C.
+            if keeps == 1 { copy(spare, width, target, strideC, count, visible) }
+            tiles.multiply(padded, strips + strip * stripBytes, from, length, spare, width, keeps)
+            copy(target, strideC, spare, width, count, visible)
+          }
+          if isLast { finish(target, count, strideC, column..<column + visible) }
         }
-        // At the edges the tile is larger than what is left of C.
-        if keeps == 1 { copy(spare, width, target, strideC, count, visible) }
-        kernels.tile(padded, strip, from, length, spare, width, keeps)
-        copy(target, strideC, spare, width, count, visible)
       }
     }
   }

@@ -44,7 +44,7 @@ struct Bench: ParsableCommand {
     models.apply()
     let parts = only.isEmpty ? Part.allCases : only
     let image = try Image.load(path: picture)
-    let loader = ModelLoader()
+    let loader = ModelLoader(precision: models.precision)
     var rows: [BenchRow] = []
     if parts.contains(where: { !$0.isLabelers }) {
       let segmenter = try loader.segmenter(models.segmenter)

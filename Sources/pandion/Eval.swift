@@ -18,7 +18,8 @@ struct Eval: ParsableCommand {
       true mask is also given the likeliest of these words or "none of these": vocabulary_accuracy, and as \
       vocabulary_brier and vocabulary_ece how far its shares can be believed, over all instances and over the same \
       instances with their own word left out. --calibrate fits that to every other picture, prints what belongs into \
-      model.json, and measures on the rest.
+      model.json, and measures on the rest. --against-fp32 adds mask_iou_fp32 and mask_iou_fp32_p05, the mean and the 5th \
+      percentile over all masks of the IoU with what fp32 gives.
       """)
 
   @Argument(help: ArgumentHelp("Pictures and annotations.json.", valueName: "FOLDER")) var folder: String
@@ -30,6 +31,8 @@ struct Eval: ParsableCommand {
     help: ArgumentHelp("Words to choose from, one a line; 'categories' takes the folder's own.", valueName: "FILE"))
   var vocabulary: String?
   @Flag(help: "Fit the vocabulary's calibration.") var calibrate = false
+  @Flag(name: .customLong("against-fp32"), help: "Compare the masks with those of the same segmenter in fp32.")
+  var againstExact = false
 
   func validate() throws {
     if calibrate, vocabulary == nil { throw ValidationError("--calibrate goes with --vocabulary") }
@@ -41,16 +44,19 @@ struct Eval: ParsableCommand {
   func run() throws {
     models.apply()
     let truth = try EvaluationSet(folder: folder)
-    let loader = ModelLoader()
+    let loader = ModelLoader(precision: models.precision)
     let segmenter = try loader.segmenter(models.segmenter)
+    let exact = againstExact ? try ModelLoader(precision: .fixed(.fp32)).segmenter(models.segmenter) : nil
     let labeler = masksOnly ? nil : try loader.labeler(models.labeler, visionTower: models.visionTower)
     var scores = EvaluationScores()
+    var agreement: [Double] = []
     var choices = try vocabulary.map { try VocabularyEvaluation($0, truth) }
     let pictures = truth.pictures.prefix(limit ?? .max)
     let bar = ProgressBar("eval", total: pictures.count)
     for (done, picture) in pictures.enumerated() {
       let image = try Image.load(path: "\(folder)/\(picture.fileName)")
       let embedding = segmenter.embed(image)
+      let exactly = exact?.embed(image)
       let seen = try labeler?.see(image)
       for instance in picture.instances {
         guard let click = instance.mask.innerPoint() else { continue }
@@ -59,6 +65,12 @@ struct Eval: ParsableCommand {
         let three = try segmenter.predict(embedding, prompt, multimask: true).masks
         let ranked = three.map { ($0, $0.iou(instance.mask)) }
         guard let best = ranked.max(by: { $0.1 < $1.1 }) else { continue }
+        if let exact, let exactly {
+          for (multimask, masks) in [(false, [single]), (true, three)] {
+            let same = try exact.predict(exactly, prompt, multimask: multimask).masks
+            agreement += zip(masks, same).map { $0.area + $1.area == 0 ? 1 : $0.iou($1) }
+          }
+        }
         scores.add("click_miou", single.iou(instance.mask), instance)
         scores.add("click_miou_best", best.1, instance)
         guard let labeler, let seen else { continue }
@@ -76,6 +88,10 @@ struct Eval: ParsableCommand {
       bar.update(done + 1)
     }
     var figures = scores.figures
+    if !agreement.isEmpty {
+      figures["mask_iou_fp32"] = agreement.reduce(0, +) / Double(agreement.count)
+      figures["mask_iou_fp32_p05"] = agreement.sorted()[agreement.count / 20]
+    }
     if let choices, let labeler {
       figures.merge(choices.figures(labeler.calibration, fitting: calibrate)) { $1 }
     }

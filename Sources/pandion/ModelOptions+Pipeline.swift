@@ -16,7 +16,7 @@ extension ModelOptions {
   /// - Parameter cacheBytes: the most memory of pictures and what was seen in them; the pipeline's own bound without it.
   func pipeline(segments: Bool = true, labels: Bool = true, cacheBytes: Int? = nil) throws -> Pipeline {
     apply()
-    let loader = ModelLoader()
+    let loader = ModelLoader(precision: precision)
     return Pipeline(
       segmenter: segments ? try loader.segmentEngine(segmenter) : nil,
       labeler: labels ? try loader.labelEngine(labeler, visionTower: visionTower, cache: kvCache) : nil,

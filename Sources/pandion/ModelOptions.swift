@@ -16,8 +16,11 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "How many threads compute; all cores unless given.")
   var threads: Int?
 
-  @Option(help: ArgumentHelp("The precision of computation.", valueName: "fp32"))
-  var precision: Precision = .fp32
+  @Option(
+    help: ArgumentHelp(
+      "How the products of what sees pictures are rounded; 'auto' takes the fastest that this CPU has and that was measured to keep the model's answers.",
+      valueName: "auto|fp32|bf16|int8"))
+  var precision: PrecisionChoice = .automatic
 
   @Option(
     help: ArgumentHelp(
@@ -32,6 +35,25 @@ struct ModelOptions: ParsableArguments {
   func apply() { if let threads { ComputePool.setThreads(threads) } }
 }
 
-enum Precision: String, ExpressibleByArgument, CaseIterable { case fp32 }
+extension PrecisionChoice: ExpressibleByArgument {
+  public init?(argument: String) {
+    if argument == "auto" {
+      self = .automatic
+    } else if let precision = Precision(rawValue: argument) {
+      self = .fixed(precision)
+    } else {
+      return nil
+    }
+  }
+
+  public var defaultValueDescription: String {
+    switch self {
+    case .automatic: "auto"
+    case .fixed(let precision): precision.rawValue
+    }
+  }
+
+  public static var allValueStrings: [String] { ["auto"] + Precision.allCases.map(\.rawValue) }
+}
 
 extension CacheFormat: ExpressibleByArgument {}

@@ -39,7 +39,8 @@ struct Trace: ParsableCommand {
   func run() throws {
     models.apply()
     let image = try Image.load(path: image)
-    let loader = ModelLoader()
+    // For parity: exact unless told otherwise.
+    let loader = ModelLoader(precision: models.precision == .automatic ? .fixed(.fp32) : models.precision)
     var (all, chosen) = ([(name: String, array: NamedArray)](), [BitMask]())
     if let masks {
       let given = try GivenMask.list(FileReading.bytes(masks, limit: 1 << 28))

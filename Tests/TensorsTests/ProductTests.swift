@@ -6,39 +6,57 @@ import Testing
 
 /// Tiles, the products made of them, and attention by blocks, against float64.
 @Suite struct ProductTests {
+  /// A vector as a precision rounds it, in plain arithmetic.
+  static func rounded(_ x: [Float], _ precision: Precision) -> [Double] {
+    switch precision {
+    case .fp32: return x.map(Double.init)
+    case .bf16:
+      return x.map { number in
+        let bits = number.bitPattern
+        return Double(Float(bitPattern: (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000))
+      }
+    case .int8:
+      let top = x.map(abs).max() ?? 0
+      guard top > 0 else { return x.map { _ in 0 } }
+      return x.map { Double(($0 * (127 / top)).rounded(.toNearestOrEven)) * Double(top / 127) }
+    }
+  }
+
+  static func dot(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+
   /// Every height of a strip, in every set of kernels, with columns and rows that do not fill their panel.
-  @Test(arguments: [1, 2, 3, 31, 130]) func tilesAreTheProduct(inner: Int) {
-    for set in KernelTests.sets {
-      let width = set.tile_columns
-      for count in 1...set.tile_rows {
-        let (rows, columns) = (set.strip_rows(count), width - 3)
-        #expect(rows >= count && rows <= set.tile_rows && set.strip_rows(rows) == rows)
+  @Test(arguments: [1, 2, 3, 31, 130], Precision.allCases) func tilesAreTheProduct(inner: Int, precision: Precision) {
+    for tiles in Precision.availableTiles(precision) {
+      let (width, columns) = (Int(tiles.columns), Int(tiles.columns) - 3)
+      let turned = KernelTests.noise(columns * (inner + 3), seed: 4)
+      let b = KernelTests.noise(inner * (columns + 2), seed: 3)
+      for count in 1...Int(tiles.rows) {
+        let rows = tiles.strip_rows(count)
+        #expect(rows >= count && rows <= tiles.rows && tiles.strip_rows(rows) == rows)
         let a = KernelTests.noise(count * (inner + 1), seed: 2)
-        let b = KernelTests.noise(inner * (columns + 2), seed: 3)
-        let turned = KernelTests.noise(columns * (inner + 3), seed: 4)
-        var strip = [Float](repeating: .nan, count: inner * rows)
-        set.pack_rows(a, inner + 1, count, rows, inner, &strip)
+        let strip = Buffer(bytes: Int(tiles.strip_bytes(rows, inner)))
+        let panel = Buffer(bytes: Int(tiles.panel_bytes(inner)))
+        tiles.pack_strip(a, inner + 1, count, rows, inner, strip.bytes)
         for (byRows, adds) in [(false, false), (true, true)] {
-          var panel = [Float](repeating: .nan, count: inner * width)
           if byRows {
-            set.pack_rows(turned, inner + 3, columns, width, inner, &panel)
+            tiles.pack_panel_rows(turned, inner + 3, columns, inner, panel.bytes)
           } else {
-            set.pack_columns(b, columns + 2, columns, width, inner, &panel)
+            tiles.pack_panel_columns(b, columns + 2, columns, inner, panel.bytes)
           }
           let stride = width + 5
           var c = [Float](repeating: 2, count: rows * stride)
-          set.tile(rows, strip, panel, inner, &c, stride, adds ? 1 : 0)
-          for i in 0..<rows {
+          tiles.multiply(rows, strip.bytes, panel.bytes, inner, &c, stride, adds ? 1 : 0)
+          for i in 0..<count {
+            let left = Self.rounded((0..<inner).map { a[i * (inner + 1) + $0] }, precision)
             for j in 0..<width {
               var exact = adds ? 2.0 : 0
-              if i < count, j < columns {
-                for k in 0..<inner {
-                  exact +=
-                    Double(a[i * (inner + 1) + k])
-                    * Double(byRows ? turned[j * (inner + 3) + k] : b[k * (columns + 2) + j])
-                }
+              if j < columns {
+                let column = (0..<inner).map { byRows ? turned[j * (inner + 3) + $0] : b[$0 * (columns + 2) + j] }
+                exact += Self.dot(left, Self.rounded(column, precision))
               }
-              #expect(abs(Double(c[i * stride + j]) - exact) < 1e-4, "\(String(cString: set.name)) \(count)×\(inner)")
+              #expect(
+                abs(Double(c[i * stride + j]) - exact) < 1e-4,
+                "\(precision) \(String(cString: tiles.name)) \(count)×\(inner)")
             }
           }
         }
@@ -46,34 +64,48 @@ import Testing
     }
   }
 
-  @Test(arguments: [(32, 16, 700), (131, 97, 700), (300, 33, 513), (57, 1030, 256)], [true, false])
-  func largeProductsAreTiled(size: (Int, Int, Int), transposed: Bool) {
+  /// More than a stretch, a job and a panel hold, and a little more than nothing.
+  @Test(arguments: [(32, 16, 700), (131, 97, 2500), (300, 33, 513), (57, 1030, 256), (3, 5, 7)], Precision.allCases)
+  func largeProductsAreTiled(size: (Int, Int, Int), precision: Precision) {
     let (rows, columns, inner) = size
     let (a, b) = (KernelTests.noise(rows * inner, scale: 1), KernelTests.noise(columns * inner, scale: 1, seed: 2))
-    for adds in [false, true] {
-      var c = [Float](repeating: 3, count: rows * columns)
-      a.withUnsafeBufferPointer { a in
-        b.withUnsafeBufferPointer { b in
-          c.withUnsafeMutableBufferPointer { c in
-            guard let a = a.baseAddress, let b = b.baseAddress, let c = c.baseAddress else { return }
-            TiledProduct(
-              transposeB: transposed, rows: rows, columns: columns, inner: inner, a: a, strideA: inner, b: b,
-              strideB: transposed ? inner : columns, adds: adds, c: c, strideC: columns
-            ).run()
-          }
-        }
-      }
-      var worst = 0.0
+    let bias = KernelTests.noise(columns, scale: 1, seed: 3)
+    let x = Tensor([rows, inner], a)
+    for transposed in [false, true] {
+      let matrix =
+        transposed
+        ? PackedMatrix(transposing: Tensor([columns, inner], b), precision)
+        : PackedMatrix(Tensor([inner, columns], b), precision)
+      let product = x.multiplied(by: matrix, bias: Tensor([columns], bias), activation: .relu)
+      var sum = Tensor([rows, columns], repeating: 3)
+      sum.add(x, multipliedBy: matrix, bias: nil)
+      var (worst, worstSum, scale) = (0.0, 0.0, 0.0)
       for i in 0..<rows {
+        let row = a[i * inner..<(i + 1) * inner].map(Double.init)
         for j in 0..<columns {
-          var exact = adds ? 3.0 : 0
-          for k in 0..<inner {
-            exact += Double(a[i * inner + k]) * Double(transposed ? b[j * inner + k] : b[k * columns + j])
-          }
-          worst = max(worst, abs(Double(c[i * columns + j]) - exact))
+          let exact = Self.dot(row, (0..<inner).map { Double(transposed ? b[j * inner + $0] : b[$0 * columns + j]) })
+          scale = max(scale, abs(exact))
+          worst = max(worst, abs(Double(product[i, j]) - max(0, exact + Double(bias[j]))))
+          worstSum = max(worstSum, abs(Double(sum[i, j]) - exact - 3))
         }
       }
-      #expect(worst < 1e-4)
+      let limit = precision == .fp32 ? 1e-5 : precision == .bf16 ? 5e-3 : 2e-2
+      #expect(worst < limit * scale + 1e-6 && worstSum < limit * scale + 1e-6, "\(worst), \(worstSum) of \(scale)")
+    }
+  }
+
+  /// A row of nothing, a huge number, and no number at all must neither trap nor spoil other rows.
+  @Test(arguments: Precision.allCases) func oddNumbersStayInTheirRow(precision: Precision) {
+    var a = KernelTests.noise(40 * 64, scale: 1)
+    for i in 0..<64 { a[i] = 0 }
+    a[64] = .nan
+    a[128] = .infinity
+    a[192] = .leastNonzeroMagnitude
+    let matrix = PackedMatrix(Tensor([64, 48], KernelTests.noise(64 * 48, scale: 1, seed: 2)), precision)
+    let product = Tensor([40, 64], a).multiplied(by: matrix)
+    for j in 0..<48 {
+      #expect(product[0, j] == 0)
+      for i in 3..<40 { #expect(product[i, j].isFinite) }
     }
   }
 
@@ -81,6 +113,16 @@ import Testing
 
   /// More queries than a job takes and more keys than a block holds.
   @Test(arguments: Bias.allCases, [1, 2]) func attentionByBlocksIsTheWhole(kind: Bias, keyHeads: Int) {
+    attention(kind, keyHeads, .fp32, within: 1e-4)
+  }
+
+  /// A softmax of rounded scores; values near 1.
+  @Test(arguments: Bias.allCases) func attentionInLowerPrecisionIsNear(kind: Bias) {
+    attention(kind, 1, .bf16, within: 0.03)
+    attention(kind, 2, .int8, within: 0.1)
+  }
+
+  private func attention(_ kind: Bias, _ keyHeads: Int, _ precision: Precision, within limit: Double) {
     let (n, m, heads, d, e) = (131, 1100, 2, 24, 40)
     let q = Tensor([1, n, heads * d], KernelTests.noise(n * heads * d, scale: 2))
     let k = Tensor([1, m, keyHeads * d], KernelTests.noise(m * keyHeads * d, scale: 2, seed: 2))
@@ -101,7 +143,8 @@ import Testing
         }
       }
     let out = Tensor.attention(
-      queries: q, keys: k, values: v, heads: heads, keyHeads: keyHeads, scale: 0.3, bias: bias)
+      queries: q, keys: k, values: v, heads: heads, keyHeads: keyHeads, scale: 0.3, bias: bias,
+      precision: precision)
     for head in 0..<heads {
       let keyHead = head / (heads / keyHeads)
       for i in 0..<n {
@@ -118,7 +161,7 @@ import Testing
         let total = weights.reduce(0, +)
         for c in 0..<e {
           let exact = (0..<m).reduce(0.0) { $0 + weights[$1] * Double(v[0, $1, keyHead * e + c]) } / total
-          #expect(abs(Double(out[0, i, head * e + c]) - exact) < 1e-4)
+          #expect(abs(Double(out[0, i, head * e + c]) - exact) < limit)
         }
       }
     }

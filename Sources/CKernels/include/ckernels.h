@@ -31,6 +31,8 @@ typedef struct ck_kernels {
   void (*add_row)(float *x, const float *row, size_t rows, size_t cols);
   /// x[r, :] = x[r, :] * scale + shift for every r (a folded batch norm).
   void (*scale_shift_rows)(float *x, const float *scale, const float *shift, size_t rows, size_t cols);
+  /// x[i] += by_row[y] + by_column[x] for `count` cells of a grid `side` wide from cell `first` on, cell y·side + x.
+  void (*add_grid)(float *x, const float *by_row, const float *by_column, size_t side, size_t first, size_t count);
   /// x *= s.
   void (*scale)(float *x, float s, size_t n);
   /// One output row of a depthwise convolution, channels last, zero padding.
@@ -48,17 +50,6 @@ typedef struct ck_kernels {
   void (*dequantize_q6_k)(const void *blocks, float *y, size_t n);
   /// y[r * y_stride] = w[n] · x[r, n] for each of `rows` rows; the same bits for a row however many there are.
   void (*dot_rows)(const float *w, const float *x, size_t rows, size_t n, float *y, size_t y_stride);
-  /// The greatest height of a tile, and its width; see product.h.
-  size_t tile_rows, tile_columns;
-  /// The height that a strip of `rows` rows is padded to.
-  size_t (*strip_rows)(size_t rows);
-  /// x[count, length], rows `stride` apart → out[length, width]; columns from `count` on are 0.
-  void (*pack_rows)(const float *x, size_t stride, size_t count, size_t width, size_t length, float *out);
-  /// x[length, count], rows `stride` apart → out[length, width]; columns from `count` on are 0.
-  void (*pack_columns)(const float *x, size_t stride, size_t count, size_t width, size_t length, float *out);
-  /// c[rows, tile_columns] (+)= a · b for a strip a[inner, rows] and a panel b[inner, tile_columns]; `rows` is one of
-  /// `strip_rows`, `adds` keeps what c has.
-  void (*tile)(size_t rows, const float *a, const float *b, size_t inner, float *c, size_t c_stride, int adds);
   /// A softmax's next `cols` columns, for rows that see theirs block by block: x = exp(x - top); tops[rows] begin at -inf,
   /// sums[rows] at 0; what was made of earlier columns has to be multiplied by shrink[rows].
   void (*softmax_step)(float *x, size_t rows, size_t cols, size_t stride, float *tops, float *sums, float *shrink);

@@ -2,26 +2,33 @@ import Checkpoints
 import Foundation
 import Osprey
 import SegmentAnything
+import Tensors
 
 /// Brings the models that somebody names into memory.
 ///
 /// A specification is a NAME, a folder under `Models/`, or a PATH to a checkpoint or a folder that people already have.
 public struct ModelLoader: Sendable {
   public let catalog: ModelCatalog
+  /// Of what sees: the segmenter's image encoder and the labeler's trunk.
+  public let precision: PrecisionChoice
 
-  public init(catalog: ModelCatalog = ModelCatalog()) { self.catalog = catalog }
+  public init(catalog: ModelCatalog = ModelCatalog(), precision: PrecisionChoice = .fixed(.fp32)) {
+    (self.catalog, self.precision) = (catalog, precision)
+  }
 
   /// A segmenter by name or path; the default model's without one.
   public func segmenter(_ specification: String? = nil) throws -> SegmentAnything {
     let specification = specification ?? ModelCatalog.defaultName
-    if Self.isPath(specification) { return try SegmentAnything(openCheckpoint(specification)) }
+    if Self.isPath(specification) {
+      return try SegmentAnything(openCheckpoint(specification), precision: precision.precision(nil))
+    }
     let model = try catalog.find(specification)
     guard let part = model.manifest.segmenter else {
       throw ModelError.hasNo(part: "segmenter", name: specification)
     }
     return try SegmentAnything(
       openCheckpoint(try model.existing(part.file)), imageSize: part.imageSize, pixelMean: part.pixelMean,
-      pixelStd: part.pixelStd)
+      pixelStd: part.pixelStd, precision: precision.precision(part.precisions))
   }
 
   /// A labeler by name or path; the default model's without one. A path of a file is one that `models convert` made.
@@ -34,7 +41,8 @@ public struct ModelLoader: Sendable {
   /// The same with the paths of the files that it was read from.
   func openLabeler(_ specification: String, visionTower: String?) throws -> (labeler: Osprey, files: [String]) {
     if Self.isFile(specification) {
-      let labeler = try Osprey(gguf: specification, visionTower: visionTower)
+      let labeler = try Osprey(
+        gguf: specification, visionTower: visionTower, trunkPrecision: precision.precision(nil))
       return (labeler, [specification] + (visionTower.map { [$0] } ?? []))
     }
     let source = try labelerSource(specification, visionTower: visionTower)
@@ -48,20 +56,25 @@ public struct ModelLoader: Sendable {
       if FileManager.default.fileExists(atPath: specification + "/model.json") {
         let folder = URL(fileURLWithPath: specification)
         let catalog = ModelCatalog(root: folder.deletingLastPathComponent().path)
-        return try ModelLoader(catalog: catalog).labelerSource(folder.lastPathComponent, visionTower: visionTower)
+        return try ModelLoader(catalog: catalog, precision: precision).labelerSource(
+          folder.lastPathComponent, visionTower: visionTower)
       }
-      return try OspreySource(folder: specification, visionTower: visionTower)
+      var source = try OspreySource(folder: specification, visionTower: visionTower)
+      source.trunkPrecision = try precision.precision(nil)
+      return source
     }
     let model = try catalog.find(specification)
     guard let part = model.manifest.labeler else { throw ModelError.hasNo(part: "labeler", name: specification) }
     let tower = try visionTower ?? part.visionTower.map { name throws(ModelError) in try model.existing(name) }
-    return try OspreySource(
+    var source = try OspreySource(
       configuration: model.existing(part.config ?? "config.json"),
       tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
       weights: Self.openWeights(model.existing(part.file)),
       visionTower: tower.map { path throws(CheckpointError) in try openCheckpoint(path) },
       preprocessor: ImagePreprocessor(size: part.imageSize ?? 512),
       calibration: part.vocabularyCalibration ?? VocabularyCalibration())
+    source.trunkPrecision = try precision.precision(part.precisions)
+    return source
   }
 
   /// A checkpoint, or several that an index names.

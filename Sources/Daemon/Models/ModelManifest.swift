@@ -1,5 +1,6 @@
 import Foundation
 import Osprey
+import Tensors
 
 /// `Models/NAME/model.json`: what a folder under `Models/` holds and how to load it.
 ///
@@ -24,6 +25,8 @@ public struct ModelManifest: Codable, Sendable, Equatable {
     /// Per channel, on 0…255.
     public var pixelMean: [Float]?
     public var pixelStd: [Float]?
+    /// What was measured to keep its masks (mean IoU with fp32's at least 0.99), fastest first.
+    public var precisions: [Precision]?
   }
 
   /// An Osprey checkpoint with the files around it.
@@ -34,6 +37,8 @@ public struct ModelManifest: Codable, Sendable, Equatable {
     public var config: String?
     /// The side of the square input in pixels.
     public var imageSize: Int?
+    /// What was measured to keep its words, fastest first.
+    public var precisions: [Precision]?
     /// How the words of a user's vocabulary are weighed; as `pandion eval --calibrate` fitted it.
     public var vocabularyCalibration: VocabularyCalibration?
   }

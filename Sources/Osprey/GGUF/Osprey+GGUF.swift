@@ -1,18 +1,21 @@
 import Checkpoints
+import Tensors
 
 extension Osprey {
   /// A model from one file that `pandion models convert` made: configuration and tokenizer from its metadata, the language
   /// model as llama.cpp has it, the rest from the GGUF behind it.
   ///
   /// - Parameter visionTower: path of an open_clip file, if the file's own trunk is not to be used.
-  public convenience init(gguf path: String, visionTower: String? = nil) throws(OspreyError) {
+  public convenience init(
+    gguf path: String, visionTower: String? = nil, trunkPrecision: Precision = .fp32
+  ) throws(OspreyError) {
     let file = try reading { () throws(CheckpointError) in try GGUFFile(path: path) }
     let config = try LlamaConfiguration(file)
     let model = try SentencePieceModel(file, rows: config.vocabularySize)
     let tower = try reading { () throws(CheckpointError) in try visionTower.map(openCheckpoint) }
     try self.init(
       config, SentencePieceTokenizer(model, path: path), PackedCheckpoint(file), tower, ImagePreprocessor(file),
-      VocabularyCalibration(file), paths: (path, path))
+      VocabularyCalibration(file), trunkPrecision, paths: (path, path))
   }
 }
 

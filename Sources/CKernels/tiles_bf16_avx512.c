@@ -1,0 +1,52 @@
+// bf16's tiles by `vdpbf16ps`: a unit is two numbers of a row, and a step adds both products to a float32 sum. Reached only through the
+// table, and only where the CPU has it.
+#if defined(__x86_64__)
+#include "include/cktiles.h"
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), apply_to = function)
+#define CK_UNIT 2
+#define CK_SUMS __m512
+#define CK_ZERO _mm512_setzero_ps()
+#define CK_STEP(sums, a, b) _mm512_dpbf16_ps(sums, (__m512bh)(b), (__m512bh)(a))
+#define CK_FINISH(sums, strip, panel, r, v) ((void)(strip), (void)(panel), sums)
+#define CK_STRIP_UNITS(strip) ((const uint32_t *)(strip))
+#define CK_PANEL_UNITS(panel) ((const uint32_t *)(panel))
+#include "tile_avx512.h"
+
+CK_INLINE __m512i read_pairs(const float *x, size_t left, float factor) {
+  (void)factor;
+  __m512 low = _mm512_maskz_loadu_ps(lanes16(left), x);
+  __m512 high = _mm512_maskz_loadu_ps(lanes16(left > 16 ? left - 16 : 0), x + 16);
+  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+static size_t strip_bytes(size_t rows, size_t inner) { return ((inner + 1) / 2 * rows * 4 + 63) / 64 * 64; }
+static size_t panel_bytes(size_t inner) { return strip_bytes(32, inner); }
+
+static void pack_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
+  pack_units(x, stride, count, rows, inner, CK_UNIT, NULL, read_pairs, strip);
+}
+
+static void pack_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  pack_units(x, stride, count, 32, inner, CK_UNIT, NULL, read_pairs, panel);
+}
+
+static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  uint32_t *out = panel;
+  for (size_t k = 0; k < inner; k += 2)
+    for (size_t first = 0; first < 32; first += 16, out += 16) {
+      __mmask16 lanes = lanes16(count > first ? count - first : 0);
+      __m512 even = _mm512_maskz_loadu_ps(lanes, x + k * stride + first);
+      __m512 odd = _mm512_maskz_loadu_ps(k + 1 < inner ? lanes : 0, x + (k + 1) * stride + first);
+      __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+      __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+      _mm512_storeu_si512(out, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    }
+}
+
+const ck_tiles ck_tiles_bf16_avx512 = {"avx512bf16",    CK_TILE_ROWS,       32,      strip_rows, strip_bytes, panel_bytes, pack_strip,
+                                       pack_panel_rows, pack_panel_columns, multiply};
+#pragma clang attribute pop
+#else
+typedef int ck_tiles_bf16_avx512_exist_on_x86_only;
+#endif

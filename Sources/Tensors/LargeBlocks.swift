@@ -1,0 +1,47 @@
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Large memory that was let go of, kept for the next who wants as much: an encoder makes tensors of a few sizes over and
+/// over, and the kernel would clear each of their pages every time.
+enum LargeBlocks {
+  static let least = 2 << 20
+  /// What is kept unused, in bytes, at most; what has been unused for longest goes first.
+  private static let limit = 48 << 20
+
+  private static let kept = Mutex<[(bytes: Int, address: UInt)]>([])
+
+  /// Memory that begins at a page, not set to anything; nil where there is none.
+  static func take(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    let found = kept.withLock { kept -> UInt? in
+      kept.lastIndex { $0.bytes == bytes }.map { kept.remove(at: $0).address }
+    }
+    if let found { return UnsafeMutableRawPointer(bitPattern: found) }
+    // Not from malloc, whose heap would grow holes of these sizes.
+    let pointer = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let pointer, pointer != MAP_FAILED else { return nil }
+    #if canImport(Glibc)
+      madvise(pointer, bytes, MADV_HUGEPAGE)
+    #endif
+    return pointer
+  }
+
+  static func give(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+    let gone = kept.withLock { kept -> [(bytes: Int, address: UInt)] in
+      kept.append((bytes, UInt(bitPattern: pointer)))
+      var total = kept.reduce(0) { $0 + $1.bytes }
+      var count = 0
+      while total > limit {
+        total -= kept[count].bytes
+        count += 1
+      }
+      defer { kept.removeFirst(count) }
+      return Array(kept.prefix(count))
+    }
+    for block in gone { munmap(UnsafeMutableRawPointer(bitPattern: block.address), block.bytes) }
+  }
+}
