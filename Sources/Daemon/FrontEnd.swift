@@ -24,6 +24,7 @@ final class FrontEnd: @unchecked Sendable {
   var pace: Pace
   /// Answers that took no work and wait for their turn.
   var delayed: [Delayed] = []
+  var delayedCost = 0
   /// When somebody's work was finished last.
   var lastUse = ContinuousClock.now - .seconds(1)
   let incoming: IncomingGuard
@@ -162,6 +163,7 @@ final class FrontEnd: @unchecked Sendable {
       guard let message = try socket.receive(limits: kept) else { return false }
       if let connection = socket.lastConnection { self.incoming.note(connection) }
       guard let incoming = Incoming(message) else { continue }
+      let cost = Delayed.cost(headerBytes: incoming.header.count)
       switch admit(incoming, isControl: isControl) {
       case .accepted: break
       case .answered(let reply):
@@ -171,9 +173,9 @@ final class FrontEnd: @unchecked Sendable {
         if isControl || code == .busy || code == .shuttingDown {
           send(reply.frames, to: incoming.envelope, on: socket)
         } else {
-          sendInTurn(reply.frames, to: incoming.envelope)
+          sendInTurn(reply.frames, to: incoming.envelope, cost: cost)
         }
-      case .repeated(let frames): sendInTurn(frames, to: incoming.envelope)
+      case .repeated(let frames): sendInTurn(frames, to: incoming.envelope, cost: cost)
       }
     } while ContinuousClock.now - start < Self.turn && (isControl || mayRead)
     return true

@@ -20,7 +20,9 @@ struct Pace {
   }
 
   /// Whether one more answer may go out now; it counts then.
-  mutating func take(for client: [UInt8], now: ContinuousClock.Instant = .now) -> Bool {
+  ///
+  /// - Parameter cost: as how many; what costs more than is left makes the next wait longer.
+  mutating func take(for client: [UInt8], cost: Int = 1, now: ContinuousClock.Instant = .now) -> Bool {
     if now - talkersSince > .seconds(1) {
       talkers = []
       talkersSince = now
@@ -28,7 +30,7 @@ struct Pace {
     if talkers.count < mostTalkers { talkers.insert(client) }
     refill(now)
     guard left >= 1 else { return false }
-    left -= 1
+    left -= Double(cost)
     return true
   }
 

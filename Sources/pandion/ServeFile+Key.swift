@@ -26,7 +26,8 @@ extension ServeFile {
       Key("segmenter", .text, isReloaded: true), Key("labeler", .text, isReloaded: true),
       Key("vision_tower", .text, isReloaded: true),
       Key("kv_cache", .choice(CacheFormat.allCases.map(\.rawValue)), isReloaded: true),
-      Key("precision", .choice(Precision.allCases.map(\.rawValue))), Key("threads", .count(1...1024)),
+      Key("precision", .choice(["auto"] + Precision.allCases.map(\.rawValue)), isReloaded: true),
+      Key("threads", .count(1...1024)),
       Key("queue", .count(1...65_536)), Key("queue_per_client", .count(1...65_536)),
       Key("cache_mb", .count(1...1 << 24)),
     ]

@@ -49,6 +49,11 @@ import ZeroMQ
     #expect(delay == 2)
     let later = [1, 3].map { pace.take(for: [1], now: start + .milliseconds($0)) }
     #expect(later == [false, true])
+    // What costs more than is left is let through, and the next waits for it.
+    var other = Pace(perSecond: 500, now: start)
+    let large = [other.take(for: [1], cost: 164, now: start), other.take(for: [1], now: start)]
+    let wait = other.delay(now: start)
+    #expect(large == [true, false] && wait == 202)
     // Of many at once each gets its share, up to some.
     for client in 0..<64 { _ = pace.take(for: [UInt8(client)], now: start + .milliseconds(4)) }
     let taken = (0..<100).count { _ in pace.take(for: [7], now: start + .milliseconds(14)) }

@@ -75,7 +75,8 @@ import Testing
         == .wrongValue("f", line: 2, "endpoint", expected: "a text or a list of texts"))
     #expect(refusal("insecure: maybe") == .wrongValue("f", line: 1, "insecure", expected: "true or false"))
     #expect(refusal("kv_cache: q4") == .wrongValue("f", line: 1, "kv_cache", expected: "one of fp32, fp16, q8"))
-    #expect(refusal("precision: bf16") == .wrongValue("f", line: 1, "precision", expected: "fp32"))
+    #expect(
+      refusal("precision: bf64") == .wrongValue("f", line: 1, "precision", expected: "one of auto, fp32, bf16, int8"))
     #expect("\(ServeFileError.wrongValue("f", line: 2, "queue", expected: count))" == "f:2: queue is to be \(count)")
   }
 
