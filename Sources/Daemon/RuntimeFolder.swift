@@ -46,7 +46,8 @@ public enum RuntimeFolder {
       throw .runtimeFolder(path: path, reason: "it belongs to user \(status.st_uid), not to this one")
     }
     guard status.st_mode & 0o077 == 0 else {
-      throw .runtimeFolder(path: path, reason: "others may enter it; 'chmod 700 \(path)' keeps them out")
+      throw .runtimeFolder(
+        path: path, reason: "others may enter it; sockets lie in a folder for their owner alone, of mode 0700")
     }
   }
 }

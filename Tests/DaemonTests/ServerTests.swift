@@ -56,7 +56,7 @@ import ZeroMQ
     let folder = try Folder()
     for (endpoint, reason) in [
       ("ipc://\(folder.path)/a/b/x.sock", "No such file or directory"), ("ipc://@pandion", "open to everybody"),
-      ("ipc:///tmp/x.sock", "chmod 700"), ("ipc://x.sock", "chmod 700"),
+      ("ipc:///tmp/x.sock", "mode 0700"), ("ipc://x.sock", "mode 0700"),
     ] {
       #expect {
         try Rig(extra: [endpoint])
