@@ -36,7 +36,7 @@ public struct AutomaticMaskGenerator: Sendable {
 
   /// - Parameters:
   ///   - embedding: of the whole picture, if it is at hand.
-  ///   - proceed: asked before each point with how many prompts are done, of how many; false stops with
+  ///   - proceed: asked every few points with how many prompts are done, of how many; false stops with
   ///     `SegmentAnythingError.cancelled`.
   /// - Returns: the masks, best first (within a crop by expected IoU, smaller crops before larger ones).
   public func generate(
@@ -46,15 +46,21 @@ public struct AutomaticMaskGenerator: Sendable {
     let crops = CropBox.all(
       width: image.width, height: image.height, layers: options.cropNLayers, overlapRatio: options.cropOverlapRatio)
     let total = crops.reduce(0) { $0 + grids[$1.layer].count }
+    // As many at a time as keep the threads busy and yet let a click overtake soon.
+    let batch = 2 * ComputePool.threads
     var done = 0
     var masks: [AutomaticMask] = []
     for (box, layer) in crops {
       let seen = (layer == 0 ? embedding : nil) ?? model.embed(image.cropped(to: box))
       var found: [AutomaticMask] = []
-      for point in grids[layer] {
+      let points = grids[layer]
+      for first in stride(from: 0, to: points.count, by: batch) {
         guard proceed(done, total) else { throw .cancelled }
-        found += masksAt(point, seen, crop: box, width: image.width, height: image.height)
-        done += 1
+        let count = min(batch, points.count - first)
+        found += ComputePool.map(count) {
+          masksAt(points[first + $0], seen, crop: box, width: image.width, height: image.height)
+        }.joined()
+        done += count
       }
       masks += found.suppressed(by: found.map(\.predictedIoU), options.boxNMSThresh)
     }

@@ -31,7 +31,7 @@ extension SegmentAnything {
     _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool
   ) throws(SegmentAnythingError) -> [Prediction] {
     for (i, prompt) in prompts.enumerated() { try validate(prompt, index: i, embedding) }
-    return prompts.map { predict(embedding, checked: $0, multimask: multimask).prediction }
+    return ComputePool.map(prompts.count) { predict(embedding, checked: prompts[$0], multimask: multimask).prediction }
   }
 
   /// Refuses a prompt that `predict` would refuse, without running anything.
@@ -77,18 +77,9 @@ extension SegmentAnything {
 extension MaskUpsampler {
   /// `threshold` for each of `logits [M, side, side]`, several at once.
   func threshold(all logits: Tensor, offset: Float) -> [(mask: BitMask, stability: Float)] {
-    let count = logits.shape[0]
-    var results = [(mask: BitMask, stability: Float)](
-      repeating: (BitMask(width: 0, height: 0), 0), count: count)
-    results.withUnsafeMutableBufferPointer { results in
-      guard let slots = results.baseAddress else { return }
-      logits.withUnsafe { all in
-        guard let base = all.baseAddress else { return }
-        ComputePool.forEach(count, grain: 1) { range in
-          for i in range { slots[i] = threshold(base + i * side * side, offset: offset) }
-        }
-      }
+    logits.withUnsafe { all in
+      guard let base = all.baseAddress else { return [] }
+      return ComputePool.map(logits.shape[0]) { threshold(base + $0 * side * side, offset: offset) }
     }
-    return results
   }
 }

@@ -1,3 +1,4 @@
+import CKernels
 import COpenBLAS
 import Dispatch
 import Synchronization
@@ -20,11 +21,14 @@ public enum ComputePool {
     openblas_set_num_threads(Int32(clamping: count))
   }
 
-  /// Calls `body` with disjoint ranges that cover `0..<count`, several at once.
+  /// Whether the caller is the body of a loop here: what it does stays on its thread.
+  static var isInside: Bool { ck_loop_depth().pointee > 0 }
+
+  /// Calls `body` with disjoint ranges that cover `0..<count`, several at once; a loop within a loop runs on its own thread.
   ///
   /// - Parameter grain: the fewest items worth a thread of their own; work of one grain runs on the caller.
   public static func forEach(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
-    let pieces = min(threads, count / max(grain, 1))
+    let pieces = isInside ? 1 : min(threads, count / max(grain, 1))
     guard pieces > 1 else {
       if count > 0 { body(0..<count) }
       return
@@ -34,8 +38,21 @@ public enum ComputePool {
     withoutActuallyEscaping(body) { body in
       let job = UncheckedJob(body: body)
       DispatchQueue.concurrentPerform(iterations: parts) { part in
+        ck_loop_depth().pointee += 1
+        defer { ck_loop_depth().pointee -= 1 }
         job.body(part * count / parts..<(part + 1) * count / parts)
       }
+    }
+  }
+}
+
+extension ComputePool {
+  /// What `transform` makes of `0..<count`, in order, several at once.
+  public static func map<Result>(_ count: Int, _ transform: (Int) -> Result) -> [Result] {
+    [Result](unsafeUninitializedCapacity: count) { slots, filled in
+      guard let base = slots.baseAddress else { return }
+      forEach(count, grain: 1) { part in for i in part { (base + i).initialize(to: transform(i)) } }
+      filled = count
     }
   }
 }

@@ -38,7 +38,7 @@ extension Tensor {
             set.quantize(x, part.lowerBound, part.count, rounded)
           }
           // A panel is laid out anew for each product, which a few rows of activations do not pay for.
-          let isFew = count < fewRows
+          let isFew = count < blockFewRows
           let height = isFew ? 1 : panelHeight
           let scratchBytes = isFew ? ck_row_scratch(columns) : ck_panel_scratch(columns)
           let panels = (rows + height - 1) / height
@@ -61,7 +61,7 @@ extension Tensor {
 }
 
 /// Fewer rows of activations than this go through the weights row by row.
-private let fewRows = 4
+private let blockFewRows = 4
 private let panelHeight = Int(CK_PANEL)
 
 /// The memory of rounded activations.

@@ -78,29 +78,23 @@ extension Tensor {
         transposed ? PackedMatrix(transposing: matrix, .fp32) : PackedMatrix(matrix, .fp32)
       return multiplied(by: packed, bias: bias, activation: activation)
     }
-    var out = withUnsafe { x in
-      matrix.withUnsafe { w in
-        Tensor(shape.dropLast() + [columns]) { out in
-          guard rows > 0, columns > 0, let target = out.baseAddress else { return }
-          // The bias is laid down first and the product added to it.
-          bias?.withUnsafe { b in
-            guard let source = b.baseAddress else { return }
-            for row in 0..<rows { (target + row * columns).update(from: source, count: columns) }
+    var out: Tensor
+    if transposed, rows > 0, rows <= fewRows, inner >= 64 {
+      out = rowByRow(WeightMatrix(matrix.reshaped([columns, inner])), rows).reshaped(shape.dropLast() + [columns])
+    } else {
+      out = withUnsafe { x in
+        matrix.withUnsafe { w in
+          Tensor(shape.dropLast() + [columns]) { out in
+            guard rows > 0, columns > 0, let target = out.baseAddress else { return }
+            gemm(
+              transposeB: transposed, rows: rows, columns: columns, inner: inner,
+              a: x.baseAddress, strideA: inner, b: w.baseAddress, strideB: transposed ? inner : columns,
+              c: target, strideC: columns)
           }
-          // One row, as in decoding word by word: read the weight once where it lies, with nothing packed.
-          if rows == 1, transposed {
-            cblas_sgemv(
-              CblasRowMajor, CblasNoTrans, blasint(columns), blasint(inner), 1, w.baseAddress, blasint(inner),
-              x.baseAddress, 1, bias == nil ? 0 : 1, target, 1)
-            return
-          }
-          gemm(
-            transposeB: transposed, rows: rows, columns: columns, inner: inner,
-            a: x.baseAddress, strideA: inner, b: w.baseAddress, strideB: transposed ? inner : columns,
-            beta: bias == nil ? 0 : 1, c: target, strideC: columns)
         }
       }
     }
+    if let bias { out.addRow(bias) }
     switch activation {
     case .relu: out.relu()
     case .gelu: out.gelu()
@@ -114,9 +108,11 @@ extension Tensor {
 /// `GEMM_MULTITHREAD_THRESHOLD`), so only they may run inside `ComputePool.forEach`.
 let gemmSingleThreadLimit = 1 << 18
 
-/// Whether packing both operands pays: not for few multiplications, nor for few rows.
+/// Whether packing both operands pays: not for few multiplications, nor for few rows. Inside a loop OpenBLAS would take
+/// threads that are busy.
 private func isTiled(rows: Int, columns: Int, inner: Int) -> Bool {
-  rows >= 32 && columns >= 16 && inner >= 16 && rows * columns * inner >= 1 << 22
+  if ComputePool.isInside, rows * columns * inner > gemmSingleThreadLimit { return true }
+  return rows >= 32 && columns >= 16 && inner >= 16 && rows * columns * inner >= 1 << 22
 }
 
 /// `C = α·A·B + β·C` over row-major matrices with row strides: `A [rows, inner]`, `B [inner, columns]` or, transposed,

@@ -20,7 +20,7 @@ extension Tensor {
   }
 
   /// `[count, columns]` → `[count, rows]`, as inner products.
-  private func rowByRow(_ weight: WeightMatrix, _ count: Int) -> Tensor {
+  func rowByRow(_ weight: WeightMatrix, _ count: Int) -> Tensor {
     let (rows, columns, rowBytes) = (weight.rows, weight.columns, weight.rowBytes)
     return withUnsafe { x in
       weight.withUnsafeBytes { base in
@@ -72,6 +72,6 @@ extension Tensor {
 }
 
 /// Up to this many rows of `x` the weight is read once, row by row.
-private let fewRows = 16
+let fewRows = 16
 /// The float32 numbers of a panel: 8 MiB.
 private let panelNumbers = 1 << 21

@@ -10,6 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/// How many parallel loops the calling thread is in; Swift has no variables of a thread.
+static inline int *ck_loop_depth(void) {
+  static _Thread_local int depth;
+  return &depth;
+}
+
 typedef struct ck_kernels {
   const char *name;
   /// x[i] = softmax over each row of x[rows, cols], in place; -inf entries become 0 as long as a row has a finite one.
