@@ -30,15 +30,9 @@ struct MaskUpsampler: Sendable {
     mask.bits.withUnsafeMutableBufferPointer { bits in
       guard let bits = bits.baseAddress else { return }
       rows.forEachRow(logits) { y, row in
-        let target = bits + y * width
-        var (innerRow, outerRow): (Int32, Int32) = (0, 0)
-        for x in 0..<width {
-          target[x] = row[x] > 0 ? 1 : 0
-          innerRow &+= row[x] > offset ? 1 : 0
-          outerRow &+= row[x] > -offset ? 1 : 0
-        }
-        inner += Int(innerRow)
-        outer += Int(outerRow)
+        let cut = LogitRow.cut(row, offset: offset, width, into: bits + y * width)
+        inner += cut.inner
+        outer += cut.outer
       }
     }
     return (mask, outer > 0 ? Float(inner) / Float(outer) : 0)
