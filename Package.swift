@@ -23,6 +23,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // Data goes one way down this list and never back.
@@ -40,17 +41,19 @@ let package = Package(
     // Found without pkg-config: Debian's libzmq.pc carries flags that SwiftPM warns about.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     room("ZeroMQ", ["CZeroMQ"]),
+    .systemLibrary(name: "CSystem"),
     room("Wire", ["Masks"]),
     room(
       "Daemon",
       [
-        "SegmentAnything", "Osprey", "ZeroMQ", "Wire", "Imaging", "Masks", "Tensors", "Checkpoints",
+        "SegmentAnything", "Osprey", "ZeroMQ", "CSystem", "Wire", "Imaging", "Masks", "Tensors", "Checkpoints",
         .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(
       name: "pandion",
       dependencies: [
         "Daemon", "CKernels", "COpenBLAS", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
 
@@ -65,6 +68,6 @@ let package = Package(
     tests(of: "Wire", ["Wire", "Masks"]),
     tests(of: "Fuzz", ["Checkpoints", "Masks", "Imaging", "Osprey", "Wire", "pandion"]),
     tests(of: "Daemon", ["Daemon", "Osprey", "Wire", "ZeroMQ", "Imaging", "Masks"]),
-    tests(of: "pandion", ["pandion", "Wire", "Masks"]),
+    tests(of: "pandion", ["pandion", "Wire", "Masks", "Daemon", "Imaging"]),
   ]
 )

@@ -11,6 +11,14 @@ public struct Configuration: Sendable, Equatable {
   /// The same for each client, so that one does not shut out the others. One request always fits the bytes.
   public var queuePerClient = 32
   public var queueBytesPerClient = 512 << 20
+  /// Replies that a client has not read, and those of all together, in bytes. More are not sent; who has half of it unread gets
+  /// `busy`.
+  public var unreadBytesPerClient = 64 << 20
+  public var unreadBytes = 512 << 20
+  /// What comes over TCP and is no message yet; nil takes what the wire's limits need.
+  var incoming: IncomingGuard.Limits?
+  /// How many answers a second go out that took no work, refusals above all, while somebody's work is under way.
+  public var refusalsPerSecond = 400
   /// The keys for TCP endpoints, which without them are plain; ipc is guarded by its folder's mode.
   public var keys: KeyFolder?
   /// Whether other machines may connect without keys.

@@ -60,7 +60,7 @@ extension FrontEnd {
     if let key { running[key] = ticket }
     do throws(ZeroMQError) {
       guard let queue = queue(stage, request) else { return .accepted }
-      try queue.add(ticket, priority: request.priority)
+      try queue.add(ticket, priority: request.priority, client: incoming.client)
       return .accepted
     } catch {
       active[ticket] = nil
@@ -93,7 +93,8 @@ extension FrontEnd {
         to: request,
         metrics.fields + [
           ("active", .integer(active.count)), ("active_bytes", .integer(activeBytes)),
-          ("clients", .integer(clients.count)),
+          ("clients", .integer(clients.count)), ("unread_bytes", .integer(unread.bytes)),
+          ("cut", .integer(self.incoming.count)),
           ("lanes", JSONValue(entries: queues)),
           ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
           ("prefix", prefixStats), ("decoder", pipeline.labeler.map { JSONValue(entries: $0.stats) }),

@@ -19,6 +19,8 @@ extension FrontEnd {
       message = "\(own.count) requests of this client wait already, of at most \(configuration.queuePerClient)"
     } else if own.count > 0, own.bytes + bytes > configuration.queueBytesPerClient {
       message = "\(own.bytes) bytes of this client wait already, of at most \(configuration.queueBytesPerClient)"
+    } else if let unread = unread.refusal(of: client) {
+      message = unread
     } else {
       return nil
     }

@@ -20,6 +20,14 @@ final class FrontEnd: @unchecked Sendable {
   var running: [AnswerCache.Key: UInt64] = [:]
   var activeBytes = 0
   var clients: [[UInt8]: Usage] = [:]
+  var unread: UnreadReplies
+  var pace: Pace
+  /// Answers that took no work and wait for their turn.
+  var delayed: [Delayed] = []
+  var delayedCost = 0
+  /// When somebody's work was finished last.
+  var lastUse = ContinuousClock.now - .seconds(1)
+  let incoming: IncomingGuard
   var answers: AnswerCache
   var metrics = Metrics()
   var isDraining = false
@@ -45,9 +53,12 @@ final class FrontEnd: @unchecked Sendable {
   ) throws(ZeroMQError) {
     (self.configuration, self.pipeline, self.log) = (configuration, pipeline, log)
     answers = AnswerCache(capacity: configuration.rememberedAnswers, bytes: configuration.rememberedBytes)
+    unread = UnreadReplies(perClient: configuration.unreadBytesPerClient, inAll: configuration.unreadBytes)
+    pace = Pace(perSecond: configuration.refusalsPerSecond)
     // A frame larger than all blobs may be is not read at all.
     let largest = max(pipeline.limits.blobBytes, pipeline.limits.headerBytes) + 1
-    data = try Socket(context, .router, linger: configuration.linger, maxFrameBytes: largest, highWater: 64)
+    data = try Socket(
+      context, .router, linger: configuration.linger, maxFrameBytes: largest, highWater: 256, receiveHighWater: 16)
     control = try Socket(context, .router, linger: configuration.linger, maxFrameBytes: 1 << 20, highWater: 64)
     commands = try Socket(context, .pull)
     try commands.bind(Self.commandEndpoint)
@@ -60,6 +71,13 @@ final class FrontEnd: @unchecked Sendable {
     for endpoint in configuration.controlEndpoints {
       controlEndpoints.append(try Self.bind(control, endpoint, secretKey))
     }
+    let ports = (dataEndpoints + controlEndpoints).filter { $0.hasPrefix("tcp://") }.compactMap {
+      $0.split(separator: ":").last.flatMap { Int32($0) }
+    }
+    // Twice the limit, so that a message that is only somewhat too large is told so.
+    let message = 2 * (pipeline.limits.blobBytes + pipeline.limits.headerBytes)
+    let limits = IncomingGuard.Limits(message: message, all: max(configuration.queueBytes, message), growth: message)
+    incoming = IncomingGuard(configuration.incoming ?? limits, ports: Set(ports), log: log)
   }
 
   /// With a key, all but ipc speaks CURVE.
@@ -85,7 +103,9 @@ final class FrontEnd: @unchecked Sendable {
     var seats: [(index: Int, seat: StageQueue.Seat, queue: StageQueue)] = []
     for queue in lanes { for seat in queue.seats { seats.append((poller.add(seat.socket), seat, queue)) } }
     while !(isDraining && active.isEmpty) {
-      _ = try poller.wait(milliseconds: nil)
+      poller.watch(dataIndex, mayRead)
+      _ = try poller.wait(milliseconds: delayed.isEmpty ? nil : isInUse ? pace.delay() : 0)
+      sendDelayed()
       if poller.isReady(commandIndex) { try receiveCommands() }
       if poller.isReady(controlIndex) { try receive(control, isControl: true) }
       for (index, seat, queue) in seats where poller.isReady(index) {
@@ -94,8 +114,10 @@ final class FrontEnd: @unchecked Sendable {
       if poller.isReady(dataIndex) { try receive(data, isControl: false) }
     }
     // Whoever asked in the last moment is told so.
-    try receive(data, isControl: false)
+    let end = ContinuousClock.now + .milliseconds(100)
+    while try receive(data, isControl: false), .now < end {}
     try receive(control, isControl: true)
+    sendDelayed()
     for queue in lanes { try queue.stop() }
   }
 
@@ -126,21 +148,37 @@ final class FrontEnd: @unchecked Sendable {
     log("stopping: \(active.count) requests to finish")
   }
 
+  /// The longest that messages are taken at a time; stages wait meanwhile for their next job.
+  private static let turn = Duration.microseconds(250)
+
   /// Takes messages, but not so many at once that stages wait for their next job.
-  private func receive(_ socket: borrowing Socket, isControl: Bool) throws(ZeroMQError) {
+  ///
+  /// - Returns: whether there may be more.
+  @discardableResult
+  private func receive(_ socket: borrowing Socket, isControl: Bool) throws(ZeroMQError) -> Bool {
     let limits = pipeline.limits
     let kept = MessageLimits(frames: limits.blobs + 3, bytes: limits.blobBytes + limits.headerBytes + 4096)
-    for _ in 0..<16 {
-      guard let message = try socket.receive(limits: kept) else { return }
+    let start = ContinuousClock.now
+    repeat {
+      guard let message = try socket.receive(limits: kept) else { return false }
+      if let connection = socket.lastConnection { self.incoming.note(connection) }
       guard let incoming = Incoming(message) else { continue }
+      let cost = Delayed.cost(headerBytes: incoming.header.count)
       switch admit(incoming, isControl: isControl) {
       case .accepted: break
       case .answered(let reply):
-        if let error = reply.error { metrics.count(error: error.code) }
-        send(reply.frames, to: incoming.envelope, on: socket)
-      case .repeated(let frames): send(frames, to: incoming.envelope, on: socket)
+        let code = reply.error?.code
+        if let code { metrics.count(error: code) }
+        // Who is told to come back shall hear it at once.
+        if isControl || code == .busy || code == .shuttingDown {
+          send(reply.frames, to: incoming.envelope, on: socket)
+        } else {
+          sendInTurn(reply.frames, to: incoming.envelope, cost: cost)
+        }
+      case .repeated(let frames): sendInTurn(frames, to: incoming.envelope, cost: cost)
       }
-    }
+    } while ContinuousClock.now - start < Self.turn && (isControl || mayRead)
+    return true
   }
 
   /// Where a job waits for a stage.
@@ -154,13 +192,19 @@ final class FrontEnd: @unchecked Sendable {
     sendPartials(ticket)
     guard let pending = active[ticket] else { return }
     if let next = pipeline.next(stage, pending.job), let queue = queue(next, pending.job.request) {
-      return try queue.add(ticket, priority: pending.job.request.priority)
+      return try queue.add(ticket, priority: pending.job.request.priority, client: pending.client)
     }
     let request = pending.job.request
     let reply = pending.job.reply ?? Reply(to: request, WireError(.internal, "no stage has answered"))
     let frames = reply.numbered(pending.sent).frames
-    for envelope in pending.envelopes { send(frames, to: envelope, on: data) }
     active[ticket] = nil
+    for envelope in pending.envelopes {
+      if reply.error?.code == .badRequest {
+        sendInTurn(frames, to: envelope)
+      } else {
+        send(frames, to: envelope, on: data)
+      }
+    }
     jobs.remove(ticket)
     release(pending.client, bytes: pending.bytes)
     if let key = pending.key {
@@ -168,7 +212,7 @@ final class FrontEnd: @unchecked Sendable {
       // Errors are not kept: some pass, and the others cost nothing to find again.
       if reply.error == nil { answers.keep(frames, for: key) }
     }
-    if let error = reply.error { metrics.count(error: error.code) }
+    if let error = reply.error { metrics.count(error: error.code) } else { lastUse = .now }
     metrics.took(request.operation.name, .now - pending.job.arrived)
     if let trace = request.trace {
       log("\(request.operation.name) trace=\(trace) \(reply.error?.code.rawValue ?? "ok")")
@@ -176,14 +220,22 @@ final class FrontEnd: @unchecked Sendable {
   }
 
   /// Sends without waiting; a client that has gone, or reads nothing, loses its reply.
-  private func send(_ frames: [[UInt8]], to envelope: [[UInt8]], on socket: borrowing Socket) {
-    do {
-      try socket.send(envelope + frames, timeout: 0)
-    } catch {
-      metrics.lost += 1
-      // A client that reads nothing shall not fill the log either.
-      if metrics.lost & (metrics.lost - 1) == 0 { log("\(metrics.lost) replies were lost: \(error)") }
+  func send(_ frames: [[UInt8]], to envelope: [[UInt8]], on socket: borrowing Socket) {
+    let client = envelope[0]
+    guard unread.hasRoom(frames.reduce(0) { $0 + $1.count }, for: client) else {
+      return lose("\(unread.bytes(of: client)) bytes wait for the client, \(unread.bytes) for all")
     }
+    do {
+      try socket.send(envelope + frames, timeout: 0, ledger: unread.ledger(of: client))
+    } catch {
+      lose("\(error)")
+    }
+  }
+
+  private func lose(_ reason: String) {
+    metrics.lost += 1
+    // A client that reads nothing shall not fill the log either.
+    if metrics.lost & (metrics.lost - 1) == 0 { log("\(metrics.lost) replies were lost: \(reason)") }
   }
 }
 

@@ -12,6 +12,8 @@ final class Job: @unchecked Sendable {
   /// Tells the front end that there are partial replies; set while a stage works on the job.
   var announce: (() -> Void)?
 
+  /// With what it is worked on, from its first stage to its last.
+  var models: Pipeline.Models?
   var picture: Picture?
   var regions: [Region] = []
   /// What was answered to a question about several of them.

@@ -16,7 +16,7 @@ public final class Picture: Sendable {
   /// One kind of memory for each model and stage.
   enum Kind: Hashable { case embedding, features, prefix }
 
-  private struct Seen { var held: [Kind: any Held] = [:] }
+  private struct Seen { var held: [Kind: (memory: any Held, generation: Int)] = [:] }
 
   init(_ image: Image, handle: String? = nil) {
     self.image = image
@@ -32,23 +32,34 @@ public final class Picture: Sendable {
   }
 
   /// What is remembered of a kind, made now if there is none: once, by the first of several threads that ask at the same
-  /// time. Making a prefix may ask for the features, not the other way round.
-  func remember(_ kind: Kind, _ make: () throws -> any Held) throws -> any Held {
+  /// time. Making a prefix may ask for the features, not the other way round. What other models made is not used, and what
+  /// older ones make not kept.
+  func remember(
+    _ kind: Kind, of models: Pipeline.Models, _ make: () throws -> any Held
+  ) throws -> any Held {
     makers[kind]?.lock()
     defer { makers[kind]?.unlock() }
-    if let held = seen.withLock({ $0.held[kind] }) { return held }
+    if let held = seen.withLock({ $0.held[kind] }), held.generation == models.generation { return held.memory }
     let made = try make()
-    seen.withLock { $0.held[kind] = made }
+    seen.withLock { seen in
+      if seen.held[kind]?.generation ?? 0 <= models.generation { seen.held[kind] = (made, models.generation) }
+    }
     return made
   }
 
   func forget(_ kind: Kind) { seen.withLock { $0.held[kind] = nil } }
 
+  func forgetEverything() { seen.withLock { $0.held = [:] } }
+
   func holds(_ kind: Kind) -> Bool { seen.withLock { $0.held[kind] != nil } }
 
+  func holds(_ kind: Kind, of models: Pipeline.Models) -> Bool {
+    seen.withLock { $0.held[kind]?.generation == models.generation }
+  }
+
   /// The memory of what is remembered of a kind, in bytes; 0 if there is none.
-  func byteCount(of kind: Kind) -> Int { seen.withLock { $0.held[kind]?.byteCount ?? 0 } }
+  func byteCount(of kind: Kind) -> Int { seen.withLock { $0.held[kind]?.memory.byteCount ?? 0 } }
 
   /// The memory of the pixels and all that is remembered, in bytes.
-  var byteCount: Int { image.pixels.count + seen.withLock { $0.held.values.reduce(0) { $0 + $1.byteCount } } }
+  var byteCount: Int { image.pixels.count + seen.withLock { $0.held.values.reduce(0) { $0 + $1.memory.byteCount } } }
 }

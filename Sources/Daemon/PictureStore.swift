@@ -64,6 +64,9 @@ public final class PictureStore: Sendable {
     }
   }
 
+  /// Keeps the pictures alone.
+  func forgetWhatWasSeen() { pictures.withLock { for picture in $0 { picture.forgetEverything() } } }
+
   func countPrefix(isNew: Bool) { counts.withLock { if isNew { $0.computed += 1 } else { $0.reused += 1 } } }
 
   /// What there is of the language model's work on pictures: how many are held, their bytes, and what was counted.

@@ -8,17 +8,20 @@ extension Pipeline {
 
   /// Stage "extract": the labeler's features of the picture.
   func extract(_ job: Job) throws {
-    guard let labeler, let picture = job.picture, !picture.holds(.prefix) else { return }
-    _ = try picture.remember(.features) { try labeler.look(picture.image) }
+    let models = job.models ?? self.models
+    guard let labeler = models.labeler, let picture = job.picture, !picture.holds(.prefix, of: models) else { return }
+    _ = try picture.remember(.features, of: models) { try labeler.look(picture.image) }
     pictures.trim()
   }
 
   /// Stage "language": words for each mask, or the answer to a question about several.
   func language(_ job: Job) throws {
-    guard case .label(let request) = job.request.operation, let labeler, let picture = job.picture else {
+    let models = job.models ?? self.models
+    guard case .label(let request) = job.request.operation, let labeler = models.labeler, let picture = job.picture
+    else {
       throw WireError(.internal, "op '\(job.request.operation.name)' has no business in stage 'language'")
     }
-    let seen = try prefix(labeler, picture, job)
+    let seen = try prefix(labeler, models, picture, job)
     let wish = WordsWish(request, priority: job.request.priority)
     if wish.namesRegions {
       let masks = job.regions.map(\.found.mask)
@@ -30,11 +33,13 @@ extension Pipeline {
   }
 
   /// The language model's work on the picture, done now if it was not, or was let go of.
-  private func prefix(_ labeler: any LabelEngine, _ picture: Picture, _ job: Job) throws -> any Held {
+  private func prefix(
+    _ labeler: any LabelEngine, _ models: Models, _ picture: Picture, _ job: Job
+  ) throws -> any Held {
     var isNew = false
-    let seen = try picture.remember(.prefix) {
+    let seen = try picture.remember(.prefix, of: models) {
       isNew = true
-      let features = try picture.remember(.features) { try labeler.look(picture.image) }
+      let features = try picture.remember(.features, of: models) { try labeler.look(picture.image) }
       return try labeler.read(features, priority: job.request.priority, isCancelled: { job.isCancelled })
     }
     pictures.countPrefix(isNew: isNew)

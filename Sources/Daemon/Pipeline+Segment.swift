@@ -7,7 +7,8 @@ extension Pipeline {
   func segment(_ job: Job) throws {
     guard let reference = job.request.operation.image else { return }
     // What is wrong with the models is told before anything is decoded.
-    let needed = try needs(job.request)
+    let models = job.models ?? self.models
+    let needed = try needs(job.request, models)
     let picture = try picture(reference, job.blobs)
     job.picture = picture
     var prompts: [Prompt] = []
@@ -19,7 +20,7 @@ extension Pipeline {
     job.blobs = []
 
     if let segmenter = needed {
-      let embedding = try picture.remember(.embedding) { try segmenter.embed(picture.image) }
+      let embedding = try picture.remember(.embedding, of: models) { try segmenter.embed(picture.image) }
       pictures.trim()
       let isCancelled = {
         if job.request.operation.isAutomatic { self.rightOfWay.giveWay() }
@@ -65,7 +66,8 @@ extension Pipeline {
   }
 
   /// The segmenter that a request needs, or none, and whether a labeler is here where one is needed.
-  private func needs(_ request: Request) throws(WireError) -> (any SegmentEngine)? {
+  private func needs(_ request: Request, _ models: Models) throws(WireError) -> (any SegmentEngine)? {
+    let (segmenter, labeler) = (models.segmenter, models.labeler)
     var needsSegmenter = true
     if case .label(let label) = request.operation {
       guard labeler != nil else {

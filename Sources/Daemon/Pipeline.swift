@@ -1,5 +1,6 @@
 import Imaging
 import Masks
+import Synchronization
 import Wire
 
 /// The three stages that a request goes through: the one way to an answer, for the daemon, whose threads run a stage
@@ -7,8 +8,8 @@ import Wire
 public final class Pipeline: Sendable {
   public enum Stage: String, Sendable, CaseIterable { case segment, extract, language }
 
-  public let segmenter: (any SegmentEngine)?
-  public let labeler: (any LabelEngine)?
+  /// What is loaded now; a job goes through all stages with what it began with.
+  private let held: Mutex<Models>
   public let pictures: PictureStore
   public let limits: WireLimits
   public let decodeLimits: DecodeLimits
@@ -25,8 +26,20 @@ public final class Pipeline: Sendable {
     pictures: PictureStore = .init(),
     limits: WireLimits = .init(), decodeLimits: DecodeLimits = .default
   ) {
-    (self.segmenter, self.labeler, self.version) = (segmenter, labeler, version)
+    held = Mutex(Models(segmenter: segmenter, labeler: labeler))
+    self.version = version
     (self.pictures, self.limits, self.decodeLimits) = (pictures, limits, decodeLimits)
+  }
+
+  var models: Models { held.withLock { $0 } }
+  public var segmenter: (any SegmentEngine)? { models.segmenter }
+  public var labeler: (any LabelEngine)? { models.labeler }
+
+  /// Takes other models for what begins from now on. The old ones go once the last job has left them; what they saw in
+  /// pictures is forgotten.
+  public func replace(segmenter: (any SegmentEngine)?, labeler: (any LabelEngine)?) {
+    held.withLock { $0 = Models(segmenter: segmenter, labeler: labeler, generation: $0.generation + 1) }
+    pictures.forgetWhatWasSeen()
   }
 
   /// Answers a request here and now; an error is an answer too.
@@ -61,6 +74,7 @@ public final class Pipeline: Sendable {
   /// Runs one stage; the job has a reply when it was the last, or when it failed.
   func run(_ stage: Stage, _ job: Job) {
     do {
+      if job.models == nil { job.models = models }
       try job.checkWanted()
       switch stage {
       case .segment:
@@ -75,7 +89,8 @@ public final class Pipeline: Sendable {
 
   /// Answers what needs no model.
   func immediate(_ request: Request) -> Reply {
-    let models = JSONValue.array([segmenter?.model, labeler?.model].compactMap { $0?.json })
+    let held = self.models
+    let models = JSONValue.array([held.segmenter?.model, held.labeler?.model].compactMap { $0?.json })
     switch request.operation {
     case .models: return Reply(to: request, [("models", models)])
     case .hello:
@@ -95,6 +110,14 @@ public final class Pipeline: Sendable {
       return Reply(
         to: request, WireError(.badRequest, "op '\(request.operation.name)' goes to a daemon's control endpoint"))
     }
+  }
+
+  /// The models of one time.
+  struct Models: Sendable {
+    var segmenter: (any SegmentEngine)?
+    var labeler: (any LabelEngine)?
+    /// How often they were replaced; tells what was seen with which.
+    var generation = 0
   }
 
   /// Any error as the wire tells it.

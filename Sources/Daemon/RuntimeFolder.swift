@@ -15,6 +15,25 @@ public enum RuntimeFolder {
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws(DaemonError) -> String {
     let path = path(environment: environment)
+    try secure(path)
+    return path
+  }
+
+  /// The same for the folder of each ipc socket.
+  ///
+  /// - Parameter endpoints: others among them are passed over.
+  static func secure(endpoints: [String]) throws(DaemonError) {
+    for endpoint in endpoints where endpoint.hasPrefix("ipc://") && endpoint != "ipc://*" {
+      let socket = String(endpoint.dropFirst(6))
+      guard !socket.hasPrefix("@") else {
+        throw .runtimeFolder(path: endpoint, reason: "a socket that lies in no folder is open to everybody here")
+      }
+      let folder = socket.lastIndex(of: "/").map { String(socket[..<$0]) } ?? "."
+      try secure(folder.isEmpty ? "/" : folder)
+    }
+  }
+
+  private static func secure(_ path: String) throws(DaemonError) {
     if mkdir(path, 0o700) != 0 && errno != EEXIST {
       throw .runtimeFolder(path: path, reason: String(cString: strerror(errno)))
     }
@@ -27,8 +46,8 @@ public enum RuntimeFolder {
       throw .runtimeFolder(path: path, reason: "it belongs to user \(status.st_uid), not to this one")
     }
     guard status.st_mode & 0o077 == 0 else {
-      throw .runtimeFolder(path: path, reason: "others may enter it; 'chmod 700 \(path)' keeps them out")
+      throw .runtimeFolder(
+        path: path, reason: "others may enter it; sockets lie in a folder for their owner alone, of mode 0700")
     }
-    return path
   }
 }

@@ -6,8 +6,8 @@ import ZeroMQ
 /// The daemon: sockets, stages and their threads, from `start` until it has been drained.
 public final class Server: Sendable {
   private let configuration: Configuration
-  private let pipeline: Pipeline
-  private let log: @Sendable (String) -> Void
+  let pipeline: Pipeline
+  let log: @Sendable (String) -> Void
   private let context: Context
   private let finished = DispatchSemaphore(value: 0)
   private let state = Mutex<State>(State())
@@ -33,6 +33,9 @@ public final class Server: Sendable {
   /// Listens and starts the threads. Once it returns, requests are answered.
   public func start() throws(DaemonError) {
     try EndpointSafety.check(configuration)
+    if !configuration.insecure {
+      try RuntimeFolder.secure(endpoints: configuration.endpoints + configuration.controlEndpoints)
+    }
     // The authenticator answers before anybody can connect.
     let (authenticator, secretKey) = try authenticate()
     let front: FrontEnd
@@ -49,6 +52,7 @@ public final class Server: Sendable {
     }
     state.withLock { $0.endpoints = front.dataEndpoints }
     state.withLock { $0.controlEndpoints = front.controlEndpoints }
+    let housekeeper = Housekeeper(front.incoming)
     let holder = Holder(front)
     let thread = Thread { [self] in
       holder.run { error in
@@ -56,6 +60,7 @@ public final class Server: Sendable {
         state.withLock { $0.failure = .socket(error) }
       }
       for worker in workers { worker.join() }
+      housekeeper.stop()
       authenticator?.stop()
       finished.signal()
     }
@@ -93,12 +98,17 @@ public final class Server: Sendable {
 
   /// Serves until SIGTERM or SIGINT, then finishes what was accepted.
   ///
-  /// - Parameter ready: called when requests are answered, and a signal would end the daemon properly.
-  public func runUntilSignalled(ready: () -> Void) throws(DaemonError) {
+  /// - Parameters:
+  ///   - reload: what SIGHUP asks for: the models to go on with, which are tried first. Where it throws, or they fail the trial,
+  ///     the old ones go on. Without it SIGHUP does nothing.
+  ///   - ready: called when requests are answered, and a signal would end the daemon properly.
+  public func runUntilSignalled(reload: Reload? = nil, ready: () -> Void) throws(DaemonError) {
     let signals = try TerminationSignals()
     defer { signals.restore() }
     try start()
-    signals.handle { [self] in drain() }
+    var hangup: (@Sendable () -> Void)?
+    if let reload { hangup = { [self] in takeModels(from: reload) } }
+    signals.handle({ [self] in drain() }, hangup: hangup)
     ready()
     try wait()
   }

@@ -55,7 +55,17 @@ final class StageQueue {
 
   let lane: Lane
   let seats: [Seat]
-  private var waiting: [(ticket: UInt64, priority: Int)] = []
+  private var waiting: [Waiting] = []
+  /// The job begun last.
+  private var last = Waiting(ticket: 0, priority: 0, client: [], turn: 0)
+
+  private struct Waiting {
+    var ticket: UInt64
+    var priority: Int
+    var client: [UInt8]
+    /// Clients take turns: each one's jobs have turns one after the other, and the first is the one under way.
+    var turn: Int
+  }
 
   /// - Parameter seats: how many jobs are worked on at a time.
   init(_ lane: Lane, _ context: Context, seats: Int) throws(ZeroMQError) {
@@ -67,10 +77,15 @@ final class StageQueue {
 
   var count: Int { seats.reduce(waiting.count) { $0 + ($1.isBusy ? 1 : 0) } }
 
-  /// Queues a job behind those of its priority.
-  func add(_ ticket: UInt64, priority: Int) throws(ZeroMQError) {
-    let index = waiting.firstIndex { $0.priority < priority } ?? waiting.count
-    waiting.insert((ticket, priority), at: index)
+  /// Queues a job behind those of its priority that came before, but not behind more of another client's than of its own.
+  func add(_ ticket: UInt64, priority: Int, client: [UInt8]) throws(ZeroMQError) {
+    var turn = last.turn
+    if let own = waiting.last(where: { $0.client == client }) ?? (last.client == client ? last : nil) {
+      turn = max(turn, own.turn + 1)
+    }
+    let index =
+      waiting.firstIndex { $0.priority < priority || $0.priority == priority && $0.turn > turn } ?? waiting.count
+    waiting.insert(Waiting(ticket: ticket, priority: priority, client: client, turn: turn), at: index)
     try dispatch()
   }
 
@@ -91,8 +106,11 @@ final class StageQueue {
   private func dispatch() throws(ZeroMQError) {
     while !waiting.isEmpty, let seat = seats.first(where: { !$0.isBusy }) {
       seat.isBusy = true
+      let next = waiting.removeFirst()
+      // A later turn may have gone first by its priority.
+      if next.turn >= last.turn { last = next }
       // The empty frame is the envelope that a REP socket expects.
-      try seat.socket.send([[], Ticket.frame(waiting.removeFirst().ticket)], timeout: 1000)
+      try seat.socket.send([[], Ticket.frame(next.ticket)], timeout: 1000)
     }
   }
 }

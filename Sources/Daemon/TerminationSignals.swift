@@ -1,14 +1,15 @@
 import Foundation
+import Synchronization
 
 /// Where the handler writes; a plain global, since a handler may not run anything that initialises lazily.
 nonisolated(unsafe) private var signalPipe: Int32 = -1
 
-/// SIGTERM and SIGINT as calls on an ordinary thread, from `init` until `restore`.
+/// SIGTERM and SIGINT, and SIGHUP, as calls on an ordinary thread, from `init` until `restore`.
 ///
 /// A handler of our own with a pipe: Dispatch's signal sources install theirs some time after they are resumed, and a
 /// signal that comes before is lost. One at a time in a process.
 final class TerminationSignals {
-  private static let numbers = [SIGTERM, SIGINT]
+  private static let numbers = [SIGTERM, SIGINT, SIGHUP]
   private let reader: Int32
   private let writer: Int32
 
@@ -20,9 +21,9 @@ final class TerminationSignals {
     signalPipe = writer
     for number in Self.numbers {
       var action = sigaction()
-      action.__sigaction_handler.sa_handler = { _ in
+      action.__sigaction_handler.sa_handler = { number in
         let saved = errno
-        var byte: UInt8 = 1
+        var byte = UInt8(truncatingIfNeeded: number)
         _ = write(signalPipe, &byte, 1)
         errno = saved
       }
@@ -31,14 +32,27 @@ final class TerminationSignals {
   }
 
   /// Calls `body` for each signal, also for those that came since `init`.
-  func handle(_ body: @escaping @Sendable () -> Void) {
+  ///
+  /// - Parameter hangup: called instead for SIGHUP, on a thread of its own, since it may take long.
+  func handle(_ body: @escaping @Sendable () -> Void, hangup: (@Sendable () -> Void)? = nil) {
+    let hangups = hangup.map { Repeater(name: "pandion-reload", $0) }
     let reader = reader
     let thread = Thread {
+      // Whoever started this process may have blocked them, and that is inherited.
+      var ours = sigset_t()
+      sigemptyset(&ours)
+      for number in Self.numbers { sigaddset(&ours, number) }
+      pthread_sigmask(SIG_UNBLOCK, &ours, nil)
       var byte: UInt8 = 0
       while true {
         let count = read(reader, &byte, 1)
-        if count == 1 { body() } else if count == 0 || errno != EINTR { break }
+        if count == 1 {
+          if Int32(byte) == SIGHUP { hangups?.ask() } else { body() }
+        } else if count == 0 || errno != EINTR {
+          break
+        }
       }
+      hangups?.end()
       close(reader)
     }
     thread.name = "pandion-signals"
@@ -50,5 +64,32 @@ final class TerminationSignals {
     for number in Self.numbers { signal(number, SIG_DFL) }
     signalPipe = -1
     close(writer)
+  }
+}
+
+/// Does something on a thread of its own whenever it is asked to; what is asked for meanwhile is done once more.
+private final class Repeater: Sendable {
+  private let asked = DispatchSemaphore(value: 0)
+  private let isOver = Mutex(false)
+
+  init(name: String, _ body: @escaping @Sendable () -> Void) {
+    let thread = Thread { [self] in
+      while true {
+        asked.wait()
+        while asked.wait(timeout: .now()) == .success {}
+        if isOver.withLock({ $0 }) { return }
+        body()
+      }
+    }
+    thread.name = name
+    thread.stackSize = 16 << 20
+    thread.start()
+  }
+
+  func ask() { asked.signal() }
+
+  func end() {
+    isOver.withLock { $0 = true }
+    asked.signal()
   }
 }

@@ -25,6 +25,19 @@ struct Message: ~Copyable {
     }
   }
 
+  /// A frame of memory that the library gives back through `release`, also where it takes nothing.
+  init?(
+    owning data: UnsafeMutableRawPointer, count: Int, hint: UnsafeMutableRawPointer,
+    release: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?) -> Void
+  ) {
+    raw = .allocate(capacity: 1)
+    guard zmq_msg_init_data(raw, data, count, release, hint) == 0 else {
+      zmq_msg_init(raw)
+      release(data, hint)
+      return nil
+    }
+  }
+
   deinit {
     zmq_msg_close(raw)
     raw.deallocate()
@@ -34,6 +47,12 @@ struct Message: ~Copyable {
 
   /// Whether another frame of the same message follows.
   var hasMore: Bool { zmq_msg_more(raw) != 0 }
+
+  /// The descriptor of the connection over which it came.
+  var connection: Int32? {
+    let descriptor = zmq_msg_get(raw, ZMQ_SRCFD)
+    return descriptor >= 0 ? descriptor : nil
+  }
 
   /// The bytes, copied out.
   var bytes: [UInt8] {

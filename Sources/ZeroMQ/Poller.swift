@@ -20,6 +20,11 @@ public struct Poller: ~Copyable {
     return items.count - 1
   }
 
+  /// Whether the socket counts, from the next `wait` on.
+  public mutating func watch(_ index: Int, _ isWatched: Bool) {
+    items[index].events = isWatched ? Int16(ZMQ_POLLIN) : 0
+  }
+
   /// Waits until a socket is ready.
   ///
   /// - Parameter milliseconds: how long at most; nil waits for ever.

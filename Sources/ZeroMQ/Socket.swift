@@ -28,14 +28,16 @@ public struct Socket: ~Copyable, Sendable {
   ///   - linger: how long closing waits for unsent messages, in milliseconds.
   ///   - maxFrameBytes: a peer that sends a larger frame is disconnected by the library before memory is spent on it.
   ///   - highWater: how many messages may wait in each direction for each peer.
+  ///   - receiveHighWater: how many of those that came, where it differs.
   public init(
-    _ context: Context, _ kind: SocketKind, linger: Int = 0, maxFrameBytes: Int? = nil, highWater: Int = 1000
+    _ context: Context, _ kind: SocketKind, linger: Int = 0, maxFrameBytes: Int? = nil, highWater: Int = 1000,
+    receiveHighWater: Int? = nil
   ) throws(ZeroMQError) {
     guard let raw = zmq_socket(context.pointer.raw, kind.raw) else { throw .last("make", "a \(kind) socket") }
     let handle = SocketHandle(raw, context: context)
     try handle.set(ZMQ_LINGER, Int32(clamping: linger))
     try handle.set(ZMQ_SNDHWM, Int32(clamping: highWater))
-    try handle.set(ZMQ_RCVHWM, Int32(clamping: highWater))
+    try handle.set(ZMQ_RCVHWM, Int32(clamping: receiveHighWater ?? highWater))
     if let maxFrameBytes { try handle.set(ZMQ_MAXMSGSIZE, Int64(maxFrameBytes)) }
     self.handle = handle
   }
@@ -69,14 +71,18 @@ public struct Socket: ~Copyable, Sendable {
 
   /// Sends a message of several frames.
   ///
-  /// - Parameter timeout: how long to wait for room, in milliseconds; nil waits for ever, 0 not at all.
-  public func send(_ frames: [[UInt8]], timeout: Int? = nil) throws(ZeroMQError) {
+  /// - Parameters:
+  ///   - timeout: how long to wait for room, in milliseconds; nil waits for ever, 0 not at all.
+  ///   - ledger: has the frames' bytes until the library lets go of them.
+  public func send(_ frames: [[UInt8]], timeout: Int? = nil, ledger: Ledger? = nil) throws(ZeroMQError) {
     precondition(!frames.isEmpty, "a message has at least one frame")
     if let timeout, try !wait(ZMQ_POLLOUT, milliseconds: timeout) {
       throw .timedOut(operation: "send to", endpoint: handle.endpoint, milliseconds: timeout)
     }
     for (index, frame) in frames.enumerated() {
-      guard let message = Message(frame) else { throw .last("hold \(frame.count) bytes for", handle.endpoint) }
+      guard let message = Message(frame, ledger: ledger) else {
+        throw .last("hold \(frame.count) bytes for", handle.endpoint)
+      }
       // Once the first frame has gone in, the library takes the others without waiting.
       let flags = (index + 1 < frames.count ? ZMQ_SNDMORE : 0) | (timeout == nil ? 0 : ZMQ_DONTWAIT)
       while message.send(to: handle.raw, flags: flags) < 0 {
@@ -106,9 +112,13 @@ public struct Socket: ~Copyable, Sendable {
         result.frames.append(message.bytes)
         bytes += size
       }
+      if !message.hasMore { handle.lastConnection = message.connection }
     } while message.hasMore
     return result
   }
+
+  /// The descriptor of the connection over which the last message came, where it came over one. It may be closed by now.
+  public var lastConnection: Int32? { handle.lastConnection }
 
   /// Waits for a message.
   ///
@@ -139,6 +149,7 @@ public struct Socket: ~Copyable, Sendable {
 final class SocketHandle: @unchecked Sendable {
   let raw: UnsafeMutableRawPointer
   private(set) var endpoint = "a socket without endpoint"
+  fileprivate(set) var lastConnection: Int32?
   private let context: Context
 
   init(_ raw: UnsafeMutableRawPointer, context: Context) {

@@ -6,7 +6,14 @@ import Foundation
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Answer requests over ZeroMQ until SIGTERM.",
-    discussion: "SIGTERM and SIGINT refuse what comes new, finish what was accepted, and exit 0.")
+    discussion:
+      "SIGTERM and SIGINT refuse what comes new, finish what was accepted, and exit 0. SIGHUP loads the models again.")
+
+  @Option(
+    help: ArgumentHelp(
+      "A YAML file with these options as keys, such as Config/pandion.yaml; the command line goes before it.",
+      valueName: "FILE"))
+  var config: String?
 
   @Option(
     name: .customLong("endpoint"), parsing: .singleValue,
@@ -45,6 +52,17 @@ struct Serve: ParsableCommand {
   }
 
   func run() throws {
+    let words = Array(CommandLine.arguments.drop { $0 != "serve" }.dropFirst())
+    let file = try config.map { path throws(ServeFileError) in try ServeFile(path: path) }
+    try Self.parse(words, file).serve(words, file)
+  }
+
+  /// The options of a command line, and those that a file has besides.
+  static func parse(_ words: [String], _ file: ServeFile?) throws -> Serve {
+    try parse((file?.arguments(before: words) ?? []) + words)
+  }
+
+  private func serve(_ words: [String], _ file: ServeFile?) throws {
     var configuration =
       endpoints.isEmpty ? try Configuration.standard() : Configuration(endpoints: endpoints)
     if !controlEndpoints.isEmpty { configuration.controlEndpoints = controlEndpoints }
@@ -55,11 +73,23 @@ struct Serve: ParsableCommand {
     let start = ContinuousClock.now
     let pipeline = try models.pipeline(cacheBytes: cacheMb << 20)
     let server = try Server(configuration, pipeline) { Standard.error($0) }
-    try server.runUntilSignalled {
+    try server.runUntilSignalled(reload: { try Self.reload(words, file) }) {
       let seconds = String(format: "%.2f", start.duration(to: .now).seconds)
       Standard.error(
         "pandion \(Version.current) is ready after \(seconds) s at \(server.endpoints.joined(separator: ", "))")
     }
     Standard.error("pandion has finished what it accepted")
+  }
+
+  /// The models that the file wants now.
+  private static func reload(
+    _ words: [String], _ old: ServeFile?
+  ) throws -> (segmenter: (any SegmentEngine)?, labeler: (any LabelEngine)?) {
+    let file = try old.map { file throws(ServeFileError) in try ServeFile(path: file.path) }
+    if let file, let old {
+      let fixed = file.changes(from: old).filter { !$0.isReloaded }.map(\.name)
+      if !fixed.isEmpty { Standard.error("\(file.path): a change of \(fixed.joined(separator: ", ")) takes a restart") }
+    }
+    return try parse(words, file).models.reloaded()
   }
 }

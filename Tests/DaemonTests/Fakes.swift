@@ -12,7 +12,8 @@ struct FakeMemory: Held { let byteCount: Int }
 /// Finds a square around each point; with `multimask` three of growing size. Can be held up to see what waits.
 final class FakeSegmenter: SegmentEngine {
   let model = ModelDescription(
-    name: "fake", role: "segmenter", architecture: "square", digests: ModelDigests([("f", "00")]))
+    name: "fake", role: "segmenter", architecture: "square",
+    digests: ModelDigests([("f", String(repeating: "0", count: 64))]))
   /// Taken once for each embedding; nil does not wait.
   let gate: DispatchSemaphore?
   let embedded = Atomic<Int>(0)
@@ -20,7 +21,12 @@ final class FakeSegmenter: SegmentEngine {
   /// Ends the search for masks of everything, which goes on until then; nil ends at once.
   let found: DispatchSemaphore?
 
-  init(gate: DispatchSemaphore? = nil, found: DispatchSemaphore? = nil) { (self.gate, self.found) = (gate, found) }
+  /// How many logits a mask has.
+  let logits: Int
+
+  init(gate: DispatchSemaphore? = nil, found: DispatchSemaphore? = nil, logits: Int = 2) {
+    (self.gate, self.found, self.logits) = (gate, found, logits)
+  }
 
   func embed(_ image: Image) throws -> any Held {
     embedded.add(1, ordering: .relaxed)
@@ -38,7 +44,10 @@ final class FakeSegmenter: SegmentEngine {
         var mask = FoundMask(
           mask: square(Int(point.x), Int(point.y), 2 + 2 * size), predictedIoU: 0.5 + 0.1 * Float(size),
           stabilityScore: 0.9)
-        if withLogits { mask.logits = FoundMask.Logits(height: 1, width: 2, values: [1.5, -2]) }
+        if withLogits {
+          mask.logits = FoundMask.Logits(
+            height: 1, width: logits, values: (0..<logits).map { $0.isMultiple(of: 2) ? 1.5 : -2 })
+        }
         return mask
       }
     }
@@ -88,7 +97,7 @@ final class FakeLabeler: LabelEngine {
   ) throws {
     for (index, mask) in masks.enumerated() {
       answered.add(1, ordering: .relaxed)
-      let evidence = JSONValue(entries: [("wish", .string("\(wish.temperature ?? 0) \(wish.history.count)"))])
+      let evidence = JSONValue(entries: [("question", .string("\(wish.temperature ?? 0) \(wish.history.count)"))])
       report(index, Words(label: "area \(mask.area)", score: 0.5, evidence: evidence))
     }
   }
@@ -127,9 +136,9 @@ final class Rig {
 
   init(
     gate: DispatchSemaphore? = nil, found: DispatchSemaphore? = nil, extra: [String] = [], limits: WireLimits = .init(),
-    _ change: (inout Configuration) -> Void = { _ in }
+    logits: Int = 2, _ change: (inout Configuration) -> Void = { _ in }
   ) throws {
-    segmenter = FakeSegmenter(gate: gate, found: found)
+    segmenter = FakeSegmenter(gate: gate, found: found, logits: logits)
     var configuration = Configuration(
       endpoints: ["tcp://127.0.0.1:*"] + extra, controlEndpoints: ["tcp://127.0.0.1:*"])
     change(&configuration)
@@ -171,4 +180,16 @@ final class Rig {
       #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},"prompts":[{"points":[[5,5]],"point_labels":[1]}]}"#,
       [Pictures.png()])["masks"]?[0]?["label"]?.string != nil
   }
+}
+
+/// A folder for its owner alone that goes away with the value.
+final class Folder {
+  let path = FileManager.default.temporaryDirectory.appendingPathComponent("pandion-\(UUID().uuidString)").path
+
+  init() throws {
+    try FileManager.default.createDirectory(
+      atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
 }

@@ -12,12 +12,6 @@ import ZeroMQ
     return [Array(header.utf8), try Pictures.png()]
   }
 
-  /// A folder that goes away with the value.
-  private final class Folder {
-    let path = FileManager.default.temporaryDirectory.appendingPathComponent("pandion-\(UUID().uuidString)").path
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-  }
-
   @Test func oneClientDoesNotShutOutTheOthers() throws {
     let gate = DispatchSemaphore(value: 0)
     let rig = try Rig(gate: gate) { $0.queuePerClient = 1 }
@@ -73,7 +67,7 @@ import ZeroMQ
   }
 
   @Test func onlyAuthorisedKeysComeIn() throws {
-    let folder = Folder()
+    let folder = try Folder()
     let keys = KeyFolder(path: folder.path)
     let server = try keys.makeServerKeys()
     #expect(try keys.makeServerKeys() == server)
@@ -104,7 +98,7 @@ import ZeroMQ
   }
 
   @Test func keysAreKeptToTheirOwner() throws {
-    let folder = Folder()
+    let folder = try Folder()
     let keys = KeyFolder(path: folder.path)
     #expect(throws: DaemonError.self) { try keys.serverKeys() }
     _ = try keys.makeServerKeys()

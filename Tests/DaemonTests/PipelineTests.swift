@@ -163,7 +163,7 @@ import Wire
     chmod(path, 0o755)
     #expect(
       throws: DaemonError.runtimeFolder(
-        path: path, reason: "others may enter it; 'chmod 700 \(path)' keeps them out")
+        path: path, reason: "others may enter it; sockets lie in a folder for their owner alone, of mode 0700")
     ) { try RuntimeFolder.make(environment: ["XDG_RUNTIME_DIR": base]) }
   }
 }

@@ -38,20 +38,38 @@ import ZeroMQ
     let hello = try rig.ask(#"{"v":1,"op":"hello","id":"h"}"#)
     #expect(hello["version"] == .string("test"))
     #expect(hello["limits"]?["blobs"] == .integer(64))
-    #expect(hello["models"]?[0]?["files"]?[0]?["sha256"] == .string("00"))
+    #expect(hello["models"]?[0]?["files"]?[0]?["sha256"] == .string(String(repeating: "0", count: 64)))
     #expect(try rig.ask(#"{"v":1,"op":"models"}"#)["models"]?.array?.count == 2)
     try rig.stop()
   }
 
   @Test func ipcServesToo() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pandion-test-\(getpid())").path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    let rig = try Rig(extra: ["ipc://\(folder)/pandion.sock"])
-    let client = try Client(endpoint: "ipc://\(folder)/pandion.sock")
+    let folder = try Folder()
+    let rig = try Rig(extra: ["ipc://\(folder.path)/new/pandion.sock"])
+    let client = try Client(endpoint: "ipc://\(folder.path)/new/pandion.sock")
     let reply = try client.send(Request(.hello, id: "a"), timeout: .seconds(10))
     #expect(reply.header["name"] == .string("pandion"))
     try rig.stop()
+  }
+
+  @Test func ipcSocketsLieInAFolderForTheirOwner() throws {
+    let folder = try Folder()
+    for (endpoint, reason) in [
+      ("ipc://\(folder.path)/a/b/x.sock", "No such file or directory"), ("ipc://@pandion", "open to everybody"),
+      ("ipc:///tmp/x.sock", "mode 0700"), ("ipc://x.sock", "mode 0700"),
+    ] {
+      #expect {
+        try Rig(extra: [endpoint])
+      } throws: { error in
+        guard case DaemonError.runtimeFolder(_, let given) = error else { return false }
+        return given.contains(reason)
+      }
+      #expect(throws: DaemonError.self) { try Rig { $0.controlEndpoints = [endpoint] } }
+    }
+    chmod(folder.path, 0o755)
+    #expect(throws: DaemonError.self) { try Rig(extra: ["ipc://\(folder.path)/x.sock"]) }
+    // Whoever lets other machines in needs no folder.
+    try Rig(extra: ["ipc://\(folder.path)/x.sock"]) { $0.insecure = true }.stop()
   }
 
   @Test func aHandleStandsForItsPicture() throws {
@@ -281,6 +299,66 @@ import ZeroMQ
     let work = try rig.ask(
       #"{"v":1,"op":"put_image","image":{"blob":0,"encoding":"png"}}"#, [Pictures.png()], to: rig.control)
     #expect(work["error"]?["code"] == .string("bad_request"))
+    try rig.stop()
+  }
+
+  /// A job goes to its end with the models that it began with; what begins later gets the others, which see for themselves.
+  @Test func modelsAreReplacedBetweenRequests() throws {
+    let gate = DispatchSemaphore(value: 0)
+    weak var gone: FakeSegmenter?
+    let pipeline: Pipeline
+    let server: Server
+    let started: DispatchSemaphore
+    do {
+      let old = FakeSegmenter(gate: gate)
+      (gone, started) = (old, old.started)
+      pipeline = Pipeline(segmenter: old, labeler: FakeLabeler())
+      server = try Server(Configuration(endpoints: ["tcp://127.0.0.1:*"]), pipeline)
+    }
+    try server.start()
+    let context = try Context()
+    let socket = try Socket(context, .dealer)
+    try socket.connect(server.endpoints[0])
+    let header = #"{"v":1,"op":"label","image":{"blob":0,"encoding":"png"},\#(Self.click)}"#
+    try socket.send([Array(header.utf8), Pictures.png()])
+    started.wait()
+
+    let (new, labeler) = (FakeSegmenter(), FakeLabeler())
+    server.takeModels { throw WireError(.internal, "no") }
+    #expect(pipeline.models.generation == 0)
+    server.takeModels { (new, labeler) }
+    #expect(pipeline.models.generation == 1 && new.embedded.load(ordering: .relaxed) == 1)
+    #expect(labeler.answered.load(ordering: .relaxed) == 1)
+    #expect(gone != nil)
+    gate.signal()
+    #expect(try Rig.header(socket)["masks"]?[0]?["label"] == .string("area 16"))
+    // The picture is known, but not to these models.
+    try socket.send([Array(header.utf8), Pictures.png()])
+    #expect(try Rig.header(socket)["masks"]?[0]?["label"] == .string("area 16"))
+    #expect(new.embedded.load(ordering: .relaxed) == 2 && labeler.answered.load(ordering: .relaxed) == 2)
+    let end = ContinuousClock.now + .seconds(5)
+    while gone != nil, .now < end { usleep(1000) }
+    #expect(gone == nil)
+    server.drain()
+    try server.wait()
+  }
+
+  @Test func modelsThatFailTheirTrialAreNotTaken() throws {
+    struct Broken: SegmentEngine {
+      let model = ModelDescription(name: "broken", role: "segmenter", architecture: "none")
+      func embed(_ image: Image) throws -> any Held { throw WireError(.internal, "no") }
+      func predict(
+        _ embedding: any Held, _ prompts: [Prompt], multimask: Bool, withLogits: Bool, isCancelled: () -> Bool
+      ) throws -> [[FoundMask]] { [] }
+      func automatic(
+        _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+      ) throws -> [FoundMask] { [] }
+    }
+    let rig = try Rig()
+    rig.server.takeModels { (Broken(), nil) }
+    #expect(try rig.ask(#"{"v":1,"op":"models"}"#)["models"]?[0]?["name"] == .string("fake"))
+    rig.server.takeModels { (nil, FakeLabeler()) }
+    #expect(try rig.ask(#"{"v":1,"op":"models"}"#)["models"]?.array?.count == 1)
     try rig.stop()
   }
 

@@ -21,7 +21,7 @@ struct FuzzedReader: Sendable, CustomTestStringConvertible {
 
   static let all = [
     safetensors, index, torchZip, torchLegacy, gguf, labeler, npy, runs, png, jpeg, request, sentencePiece, config,
-    annotations,
+    annotations, configuration,
   ]
 
   private static let safetensors = FuzzedReader(

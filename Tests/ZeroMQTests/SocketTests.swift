@@ -37,6 +37,40 @@ import Testing
     #expect(try pull.receive() == nil)
   }
 
+  @Test func aMessageOfManyFramesIsReadToItsEndAndNotKept() throws {
+    let context = try Context()
+    let router = try Socket(context, .router)
+    let dealer = try Socket(context, .dealer)
+    try dealer.connect(try router.bind("tcp://127.0.0.1:*"))
+    try dealer.send(Array(repeating: [1, 2, 3], count: 50_000))
+    try dealer.send([[4]])
+    let limits = MessageLimits(frames: 5, bytes: 1000)
+    let many = try router.receive(timeout: 10_000, limits: limits)
+    #expect(many.frames.count == 5 && many.droppedFrames == 49_996 && many.droppedBytes == 3 * 49_996)
+    #expect(try router.receive(timeout: 2000, limits: limits).frames.last == [4])
+  }
+
+  @Test func aLedgerHasWhatNobodyHasRead() throws {
+    let context = try Context()
+    let pull = try Socket(context, .pull)
+    try pull.bind("inproc://ledger")
+    let push = try Socket(context, .push)
+    try push.connect("inproc://ledger")
+    let all = Ledger()
+    let one = Ledger(parent: all)
+    try push.send([[1, 2, 3], [], [UInt8](repeating: 4, count: 1000)], ledger: one)
+    #expect(one.bytes == 1003 && all.bytes == 1003)
+    try push.send([[5]], ledger: Ledger(parent: all))
+    #expect(one.bytes == 1003 && all.bytes == 1004)
+    #expect(try pull.receive(timeout: 1000).frames == [[1, 2, 3], [], [UInt8](repeating: 4, count: 1000)])
+    #expect(one.bytes == 0 && all.bytes == 1)
+    #expect(try pull.receive(timeout: 1000).frames == [[5]])
+    #expect(all.bytes == 0)
+    // What cannot be sent is not held either.
+    #expect(throws: ZeroMQError.self) { try Socket(context, .push).send([[1]], timeout: 0, ledger: one) }
+    #expect(one.bytes == 0)
+  }
+
   @Test func errorsNameTheEndpoint() throws {
     let context = try Context()
     let first = try Socket(context, .router)

@@ -8,6 +8,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--long", action="store_true")
 parser.add_argument("--pandion", default=".build/release/pandion")
 parser.add_argument("--threads", default="1")
+parser.add_argument("--soak", type=int, help="seconds of the soak; 60, or 600 with --long, unless given")
 parser.add_argument("drills", nargs="*")
 options = parser.parse_args()
 failed = []
@@ -27,7 +28,10 @@ def times(client, handle, seconds):
     took, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         begin = time.monotonic()
-        assert client.ask(click(handle))["masks"]
+        while (reply := client.ask(click(handle))).get("error", {}).get("code") == "busy":
+            time.sleep(reply["error"]["retry_after_ms"] / 1000)
+            begin = time.monotonic()
+        assert reply["masks"]
         took.append((time.monotonic() - begin) * 1000)
     return took
 
@@ -126,9 +130,11 @@ def strangers():
         top = max(top, daemon.rss)
         if daemon.descriptors <= descriptors + 2: break
     took = time.monotonic() - begin
+    # The daemon gives free memory back every ten seconds.
+    while time.monotonic() - begin < took + 11: times(client, handle, 0.5)
     row("strangers", f"1000 half-open, 100 that never read: descriptors {descriptors} -> {most} -> {daemon.descriptors} in {took:.0f} s; "
         f"memory {rss:.0f} -> {top:.0f} -> {daemon.rss:.0f} MB; slowest click beside them {worst:.0f} ms",
-        took <= 30 and daemon.rss < rss + 64)
+        took <= 30 and daemon.rss < rss + 8)
     for connection in silent + deaf: connection.close()
     daemon.stop()
 
@@ -251,8 +257,62 @@ def keys():
     daemon.stop()
 
 
+def unread():
+    """Clients that ask for large replies and never read them; the daemon holds so much of them and no more."""
+    daemon = start()
+    client = Client(daemon.endpoint)
+    handle = client.handle()
+    times(client, handle, 1)
+    rss = daemon.rss
+    deaf = [raw(daemon.port) for _ in range(10)]
+    top, worst = rss, 0
+    for _ in range(4):
+        for connection in deaf:
+            connection.settimeout(0.05)
+            for _ in range(16):
+                body = json.dumps({"v": 1, **click(handle, logits=True, prompts=CLICK * 16)}).encode()
+                try: connection.sendall(b"\2" + struct.pack(">Q", len(body)) + body)
+                except OSError: break
+        worst = max([worst] + times(client, handle, 2))
+        top = max(top, daemon.rss)
+    stats = daemon.stats()
+    begin = time.monotonic()
+    while time.monotonic() - begin < 40 and daemon.stats()["unread_bytes"] > 1 << 20:
+        worst = max([worst] + times(client, handle, 0.5))
+    took = time.monotonic() - begin
+    time.sleep(11)
+    row("unread", f"10 clients asked for {stats['requests']['segment']} large replies and read none: {stats['unread_bytes'] >> 20} MB held, "
+        f"{stats['lost']} not sent, {stats['errors'].get('busy', 0)} told to read first; memory {rss:.0f} -> {top:.0f} -> {daemon.rss:.0f} MB, "
+        f"let go of in {took:.0f} s; slowest click beside them {worst:.0f} ms", top < rss + 480 and took <= 30 and daemon.rss < rss + 16)
+    for connection in deaf: connection.close()
+    daemon.stop()
+
+
+def endless():
+    """A message that never ends: in frames of a byte, each of which takes the library some sixty; then in large ones."""
+    daemon = start()
+    client = Client(daemon.endpoint)
+    handle = client.handle()
+    times(client, handle, 1)
+    rss, top, figures = daemon.rss, 0, []
+    for frame in (b"\1\1x" * 20_000, b"\3" + struct.pack(">Q", 1 << 20) + bytes(1 << 20)):
+        connection, sent, begin = raw(daemon.port), 0, time.monotonic()
+        try:
+            while time.monotonic() - begin < 60:
+                connection.sendall(frame)
+                sent += len(frame)
+                top = max(top, daemon.rss)
+        except OSError: pass
+        figures.append(f"cut after {sent >> 20} MB in {time.monotonic() - begin:.1f} s")
+        connection.close()
+    worst = max(times(client, handle, 12))
+    row("endless", f"frames of a byte: {figures[0]}; of a megabyte: {figures[1]}; memory {rss:.0f} -> {top:.0f} -> {daemon.rss:.0f} MB, "
+        f"slowest click after it {worst:.0f} ms", daemon.stats()["cut"] == 2 and top < rss + 1200 and daemon.rss < rss + 32)
+    daemon.stop()
+
+
 def terminated():
-    count, took, lost, codes = (50 if options.long else 4), [], 0, set()
+    count, took, lost, codes = (50 if options.long else 5), [], 0, set()
     for _ in range(count):
         daemon = start()
         client = Client(daemon.endpoint)
@@ -274,17 +334,18 @@ def terminated():
 
 
 def soak():
-    seconds = 7200 if options.long else 30
+    seconds = options.soak or (600 if options.long else 60)
     daemon = start()
     client = Client(daemon.endpoint)
     handle = client.handle()
     draw, samples, begin, asked = random.Random(3), [], time.monotonic(), 0
     while (now := time.monotonic() - begin) < seconds:
-        kind = draw.randrange(5)
+        kind = draw.randrange(6)
         if kind == 0: client.socket.send_multipart(hostile(draw)); client.receive(10)
         elif kind == 1: client.ask({"op": "label", "image": {"handle": handle}, "prompts": CLICK}, timeout=60)
         elif kind == 2: client.ask({"op": "put_image", "image": {"blob": 0, "encoding": "jpeg"}}, PICTURE, timeout=60)
-        elif kind == 3: other = Client(daemon.endpoint); other.ask({"op": "models"}); other.close()
+        elif kind == 3: client.ask({"op": "auto", "image": {"handle": handle}, "points_per_side": 3, "masks": "label_map"}, timeout=60)
+        elif kind == 4: other = Client(daemon.endpoint); other.ask({"op": "models"}); other.close()
         else: client.ask(click(handle))
         asked += 1
         if not samples or now - samples[-1][0] >= seconds / 100: samples.append((now, daemon.rss, daemon.descriptors, daemon.threads))
@@ -293,14 +354,14 @@ def soak():
     t, m = mean([s[0] for s in kept]), mean([s[1] for s in kept])
     slope = 3600 * sum((s[0] - t) * (s[1] - m) for s in kept) / sum((s[0] - t) ** 2 for s in kept)
     flat = max(s[2] for s in kept) - min(s[2] for s in kept) <= 4 and len({s[3] for s in kept}) == 1
-    # Half a minute cannot tell a megabyte an hour; it tells descriptors, threads, and leaks that are gross.
+    # Minutes cannot tell a megabyte an hour; they tell descriptors, threads, and leaks that are gross.
     row("soak", f"{asked} requests in {seconds} s: {samples[0][1]:.1f} -> {samples[-1][1]:.1f} MB, slope {slope:.1f} MB/h; "
         f"descriptors {kept[0][2]} -> {kept[-1][2]}, threads {kept[0][3]} -> {kept[-1][3]}",
-        flat and (slope < 1 if options.long else samples[-1][1] - kept[0][1] < 8))
+        flat and (slope < 1 if seconds >= 3600 else samples[-1][1] - kept[0][1] < (4 if seconds >= 600 else 8)))
     daemon.stop()
 
 
-DRILLS = [malformed, killed, strangers, overload, bombs, keys, terminated, soak]
+DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, soak]
 if options.drills[:1] == ["flood"]:
     flood(options.drills[1], int(options.drills[2]))
     sys.exit()

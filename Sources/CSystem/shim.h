@@ -1,0 +1,32 @@
+// What the system knows and Swift's Glibc module does not tell.
+#pragma once
+#include <arpa/inet.h>
+#include <malloc.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+// The port on this side of a TCP connection over IP; -1 for any other descriptor.
+static inline int local_tcp_port(int descriptor) {
+  struct sockaddr_storage address;
+  socklen_t size = sizeof address;
+  int type = 0;
+  socklen_t type_size = sizeof type;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM) return -1;
+  if (getsockname(descriptor, (struct sockaddr *)&address, &size) != 0) return -1;
+  if (address.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&address)->sin_port);
+  if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+  return -1;
+}
+
+// How many bytes have come over a TCP connection (tcpi_bytes_received of Linux's tcp_info, which the C library's does not
+// have); -1 where that cannot be told.
+static inline int64_t received_tcp_bytes(int descriptor) {
+  unsigned char information[256];
+  socklen_t size = sizeof information;
+  if (getsockopt(descriptor, IPPROTO_TCP, 11 /* TCP_INFO */, information, &size) != 0 || size < 136) return -1;
+  int64_t bytes;
+  memcpy(&bytes, information + 128, sizeof bytes);
+  return bytes;
+}

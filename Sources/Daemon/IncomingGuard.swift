@@ -1,0 +1,117 @@
+import CSystem
+import Foundation
+import Synchronization
+
+/// Bounds what comes in before it is a message.
+///
+/// The library hands a message over when all of its frames are there, and until then holds them, however many: one that
+/// never ends would take all memory. So somebody looks at the TCP connections of this process: one that has sent more
+/// than a message may have since its last message is cut, and so is the largest where they have too much in all, or where the
+/// process has grown by too much (a frame of one byte takes some sixty). The client connects anew.
+final class IncomingGuard: Sendable {
+  struct Limits: Sendable, Equatable {
+    /// Of one message, in bytes on the wire.
+    var message: Int
+    /// Of all that are on their way.
+    var all: Int
+    /// How much the process may grow while one is on its way.
+    var growth: Int
+    /// What is too little to be cut for all that.
+    var small = 8 << 20
+  }
+
+  private let limits: Limits
+  private let ports: Set<Int32>
+  private let log: @Sendable (String) -> Void
+  /// How many messages came over each descriptor since the last look.
+  private let arrived = Mutex<[Int32: Int]>([:])
+  private let arrivals = Mutex<[Int32: Arrival]>([:])
+  private let cut = Atomic<Int>(0)
+
+  /// What is known of a connection since its last message.
+  struct Arrival: Equatable {
+    /// What had come over it by then, in bytes, and the process's memory.
+    var base: Int
+    var memory: Int
+    var bytes: Int
+  }
+
+  init(_ limits: Limits, ports: Set<Int32>, log: @escaping @Sendable (String) -> Void) {
+    (self.limits, self.ports, self.log) = (limits, ports, log)
+  }
+
+  /// How many connections were cut.
+  var count: Int { cut.load(ordering: .relaxed) }
+
+  /// A whole message came.
+  func note(_ descriptor: Int32) { arrived.withLock { $0[descriptor, default: 0] += 1 } }
+
+  /// Cuts what there is too much of. Called from time to time, by one thread.
+  func look() {
+    let messages = arrived.withLock { counts in
+      defer { counts = [:] }
+      return counts
+    }
+    let memory = Self.residentBytes
+    let before = arrivals.withLock { $0 }
+    var now: [Int32: Arrival] = [:]
+    for (descriptor, received) in received() {
+      var arrival = before[descriptor] ?? Arrival(base: 0, memory: memory, bytes: 0)
+      // A message came, or a descriptor became another connection.
+      if messages[descriptor] != nil || received < arrival.base { (arrival.base, arrival.memory) = (received, memory) }
+      arrival.bytes = received - arrival.base
+      now[descriptor] = arrival
+    }
+    for (descriptor, reason) in Self.excessive(now, limits, memory: memory) {
+      // It may have become another meanwhile.
+      guard ports.contains(local_tcp_port(descriptor)) else { continue }
+      shutdown(descriptor, Int32(SHUT_RDWR))
+      now[descriptor] = nil
+      cut.add(1, ordering: .relaxed)
+      log("cut a connection: \(reason)")
+    }
+    arrivals.withLock { $0 = now }
+  }
+
+  /// The connections to be cut, with the reason.
+  static func excessive(
+    _ arrivals: [Int32: Arrival], _ limits: Limits, memory: Int
+  ) -> [(descriptor: Int32, reason: String)] {
+    var cut: [(Int32, String)] = []
+    var all = arrivals.values.reduce(0) { $0 + $1.bytes }
+    var mayGrow = true
+    for (descriptor, arrival) in arrivals.sorted(by: { $0.value.bytes > $1.value.bytes }) {
+      let growth = memory - arrival.memory
+      if arrival.bytes > limits.message {
+        cut.append((descriptor, "its message has \(arrival.bytes) bytes so far, of at most \(limits.message)"))
+      } else if arrival.bytes > limits.small, all > limits.all {
+        cut.append((descriptor, "\(all) bytes are on their way in all, of at most \(limits.all)"))
+      } else if mayGrow, arrival.bytes > limits.small, growth > limits.growth {
+        // The process may have grown for another reason: one at a time.
+        mayGrow = false
+        cut.append((descriptor, "while its \(arrival.bytes) bytes came, the process grew by \(growth)"))
+      } else {
+        continue
+      }
+      all -= arrival.bytes
+    }
+    return cut
+  }
+
+  /// What has come over each connection to our ports, in bytes.
+  private func received() -> [(Int32, Int)] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+    return names.compactMap { name in
+      guard let descriptor = Int32(name), ports.contains(local_tcp_port(descriptor)) else { return nil }
+      let bytes = received_tcp_bytes(descriptor)
+      return bytes < 0 ? nil : (descriptor, Int(bytes))
+    }
+  }
+
+  /// The process's memory that is no file's.
+  static var residentBytes: Int {
+    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+    let pages = text.split(separator: " ").compactMap { Int($0) }
+    return pages.count > 2 ? (pages[1] - pages[2]) * sysconf(Int32(_SC_PAGESIZE)) : 0
+  }
+}

@@ -1,0 +1,102 @@
+import Foundation
+import Testing
+import Wire
+import ZeroMQ
+
+@testable import Daemon
+
+@Suite struct IncomingGuardTests {
+  private typealias Arrival = IncomingGuard.Arrival
+  private static let limits = IncomingGuard.Limits(message: 100, all: 200, growth: 1000, small: 20)
+
+  private func cut(_ bytes: [Int], memory: Int = 0) -> [Int32] {
+    let arrivals = bytes.enumerated().map { (Int32($0), Arrival(base: 0, memory: 0, bytes: $1)) }
+    return IncomingGuard.excessive(Dictionary(uniqueKeysWithValues: arrivals), Self.limits, memory: memory)
+      .map(\.descriptor)
+  }
+
+  @Test func onlyWhatIsTooMuchIsCut() {
+    #expect(cut([]) == [] && cut([100, 90]) == [] && cut([0, 5]) == [])
+    #expect(cut([10, 101, 50]) == [1])
+    // The largest goes first, until the rest fits.
+    #expect(cut([90, 60, 80]) == [0])
+    #expect(cut([100, 90, 80, 70, 5]) == [0, 1])
+    // Many small ones are let be.
+    #expect(cut(Array(repeating: 20, count: 20)) == [])
+    // Where the process has grown too much, one at a time, and none that has sent next to nothing.
+    #expect(cut([30, 40], memory: 1001) == [1] && cut([10, 20], memory: 1001) == [] && cut([30], memory: 1000) == [])
+  }
+
+  /// A TCP connection that has shaken hands as a DEALER, without the library, which would not send half a message.
+  private final class Raw {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+
+    init(_ endpoint: String) throws {
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = try #require(UInt16(endpoint.split(separator: ":").last ?? "")).bigEndian
+      address.sin_addr.s_addr = inet_addr("127.0.0.1")
+      let status = withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+      }
+      try #require(status == 0)
+      let mechanism = Array("NULL".utf8) + [UInt8](repeating: 0, count: 16)
+      let signature: [UInt8] = [0xFF] + [UInt8](repeating: 0, count: 8) + [0x7F, 3, 0]
+      #expect(send(signature + mechanism + [UInt8](repeating: 0, count: 32)))
+      let ready = [5] + Array("READY".utf8) + [11] + Array("Socket-Type".utf8) + [0, 0, 0, 6] + Array("DEALER".utf8)
+      #expect(send([4, UInt8(ready.count)] + ready))
+      // Only once both sides are ready may a message come: its greeting, then its READY with its size.
+      let greeting = try receive(66)
+      _ = try receive(Int(greeting[65]))
+    }
+
+    /// Whether the connection still takes it all.
+    func send(_ bytes: [UInt8]) -> Bool {
+      var sent = 0
+      while sent < bytes.count {
+        let count = bytes.withUnsafeBytes {
+          Glibc.send(descriptor, $0.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
+        }
+        if count <= 0 { return false }
+        sent += count
+      }
+      return true
+    }
+
+    private func receive(_ count: Int) throws -> [UInt8] {
+      var bytes = [UInt8](repeating: 0, count: count)
+      try #require(recv(descriptor, &bytes, count, Int32(MSG_WAITALL)) == count)
+      return bytes
+    }
+
+    deinit { close(descriptor) }
+  }
+
+  /// A message that never ends, in frames of a byte each, ends its connection.
+  @Test(.timeLimit(.minutes(2))) func aMessageWithoutEndIsCut() throws {
+    let rig = try Rig {
+      $0.incoming = IncomingGuard.Limits(message: 1 << 20, all: 4 << 20, growth: 1 << 30, small: 1 << 16)
+    }
+    let raw = try Raw(rig.endpoint)
+    // A whole message first, and one with a gap in it; neither is too large.
+    #expect(raw.send([0, 22] + Array(#"{"v":1,"op":"models"} "#.utf8)))
+    #expect(raw.send([1, 22] + Array(#"{"v":1,"op":"models"} "#.utf8)))
+    usleep(600_000)
+    #expect(raw.send([0, 1, 7]))
+    let frames = [UInt8]((0..<10_000).map { _ -> [UInt8] in [1, 1, 7] }.joined())
+    var sent = 0
+    while raw.send(frames) {
+      sent += frames.count
+      guard sent < 1 << 30 else { break }
+      usleep(10_000)
+    }
+    #expect(sent > 1 << 19 && sent < 1 << 28)
+    let stats = try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)
+    #expect(stats["cut"] == .integer(1))
+    #expect(stats["requests"]?["models"] == .integer(2))
+    #expect(try rig.isServing())
+    try rig.stop()
+  }
+}
