@@ -106,6 +106,55 @@ static void CK_NAME(softmax_rows)(float *restrict x, size_t rows, size_t cols) {
   }
 }
 
+// The softmax down groups of `terms` rows, each column on its own: lanes are columns, so few terms cost nothing extra.
+static void CK_NAME(softmax_columns)(float *x, size_t groups, size_t terms, size_t cols) {
+  enum { WIDTH = 64 };
+  for (size_t g = 0; g < groups; g++) {
+    for (size_t first = 0; first < cols; first += WIDTH) {
+      float *base = x + g * terms * cols + first;
+      size_t n = cols - first < WIDTH ? cols - first : WIDTH;
+      float tops[WIDTH], sums[WIDTH];
+      for (size_t i = 0; i < n; i++) {
+        tops[i] = base[i];
+        sums[i] = 0;
+      }
+      for (size_t t = 1; t < terms; t++)
+        for (size_t i = 0; i < n; i++) tops[i] = base[t * cols + i] > tops[i] ? base[t * cols + i] : tops[i];
+      for (size_t t = 0; t < terms; t++)
+        for (size_t i = 0; i < n; i++) {
+          float e = CK_NAME(exp_below)(base[t * cols + i] - tops[i]);
+          base[t * cols + i] = e;
+          sums[i] += e;
+        }
+      for (size_t i = 0; i < n; i++) sums[i] = 1.0f / sums[i];
+      for (size_t t = 0; t < terms; t++)
+        for (size_t i = 0; i < n; i++) base[t * cols + i] *= sums[i];
+    }
+  }
+}
+
+static void CK_NAME(blend)(const float *restrict above, const float *restrict below, float fraction, float *restrict y,
+                           size_t n) {
+// Not fused: the same bits on every set, and as plain code gives.
+#pragma clang fp contract(off)
+  float rest = 1 - fraction;
+  for (size_t i = 0; i < n; i++) y[i] = rest * above[i] + fraction * below[i];
+}
+
+static void CK_NAME(cut)(const float *restrict x, float offset, size_t n, uint8_t *restrict bits, size_t counts[3]) {
+  uint32_t inside = 0, inner = 0, outer = 0;
+  float low = -offset;
+  for (size_t i = 0; i < n; i++) {
+    bits[i] = x[i] > 0;
+    inside += x[i] > 0;
+    inner += x[i] > offset;
+    outer += x[i] > low;
+  }
+  counts[0] = inside;
+  counts[1] = inner;
+  counts[2] = outer;
+}
+
 static void CK_NAME(layer_norm)(const float *x, const float *restrict weight, const float *restrict bias, float eps,
                                 float *y, size_t rows, size_t cols) {
   CK_REASSOCIATE
@@ -248,4 +297,7 @@ const ck_kernels CK_SET = {
     .dequantize_q6_k = CK_NAME(dequantize_q6_k),
     .dot_rows = CK_NAME(dot_rows),
     .softmax_step = CK_NAME(softmax_step),
+    .softmax_columns = CK_NAME(softmax_columns),
+    .blend = CK_NAME(blend),
+    .cut = CK_NAME(cut),
 };

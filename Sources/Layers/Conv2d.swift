@@ -69,8 +69,9 @@ public struct DepthwiseConv2d: Sendable {
 /// `torch.nn.ConvTranspose2d(kernel_size: 2, stride: 2)`, on channels-last maps.
 public struct ConvTranspose2d: Sendable {
   /// `[in, 2·2·out]`, reordered from the checkpoint's `[in, out, 2, 2]`.
-  let weight: Tensor
-  let bias: Tensor
+  public let weight: Tensor
+  /// `[out]`
+  public let bias: Tensor
 
   public var outputs: Int { bias.count }
 

@@ -86,19 +86,19 @@ public struct AutomaticMaskGenerator: Sendable {
     guard !tokens.isEmpty else { return [] }
     let upsampler = MaskUpsampler(side: model.maskSide, frame: embedding.frame)
     let logits = decoder.masks(decoded, tokens: tokens, fine: embedding.fine)
-    let cut = upsampler.threshold(all: logits, offset: options.stabilityScoreOffset)
+    let cuts = upsampler.threshold(all: logits, offset: options.stabilityScoreOffset)
     var masks: [AutomaticMask] = []
-    for (token, (mask, stability)) in zip(tokens, cut) {
-      guard options.stabilityScoreThresh <= 0 || stability >= options.stabilityScoreThresh else { continue }
-      var box = mask.inclusiveBox() ?? Box(x0: 0, y0: 0, x1: 0, y1: 0)
+    for (token, cut) in zip(tokens, cuts) {
+      guard options.stabilityScoreThresh <= 0 || cut.stability >= options.stabilityScoreThresh else { continue }
+      var box = cut.box ?? Box(x0: 0, y0: 0, x1: 0, y1: 0)
       box = Box(
         x0: box.x0 + Float(crop.x0), y0: box.y0 + Float(crop.y0), x1: box.x1 + Float(crop.x0),
         y1: box.y1 + Float(crop.y0))
       guard !crop.cutsOff(box, width: width, height: height) else { continue }
-      let whole = mask.uncropped(from: crop, width: width, height: height)
+      let whole = cut.mask.uncropped(from: crop, width: width, height: height)
       masks.append(
         AutomaticMask(
-          mask: RunLengthEncoding(whole), box: box, predictedIoU: decoded.iou[token], stabilityScore: stability,
+          mask: RunLengthEncoding(whole), box: box, predictedIoU: decoded.iou[token], stabilityScore: cut.stability,
           pointCoords: Point(x: Float(x + Double(crop.x0)), y: Float(y + Double(crop.y0))), crop: crop))
     }
     return masks

@@ -12,6 +12,8 @@ struct MaskDecoder: Sendable {
   let outputTokens: Tensor
   /// `output_upscaling`; `final_output_upscaling_layers` in EfficientSAM
   let upscaling: Upscaling
+  /// The same, where it can be done some cells at a time.
+  private let blockUpscaling: BlockUpscaling?
   /// `output_hypernetworks_mlps`, one a mask token.
   let hypernetworks: [MLP]
   let iouHead: MLP
@@ -35,6 +37,7 @@ struct MaskDecoder: Sendable {
       throw scope["mask_tokens"].malformed("weight", "holds \(maskTokens) tokens, at least 2 are needed")
     }
     upscaling = try form.upscaling(scope, inputs: width)
+    blockUpscaling = BlockUpscaling(upscaling)
     var hypernetworks: [MLP] = []
     for i in 0..<maskTokens {
       let mlp = scope["output_hypernetworks_mlps"][i]
@@ -70,8 +73,8 @@ struct MaskDecoder: Sendable {
   struct Decoded: Sendable {
     /// `[T, C]`
     let tokens: Tensor
-    /// `[L, C]`
-    let cells: Tensor
+    /// Blocks of `[N, C]`, L cells together.
+    let cells: [Tensor]
     /// The IoU that the model expects of each mask, `[n]`, not clamped.
     let iou: [Float]
   }
@@ -92,15 +95,41 @@ struct MaskDecoder: Sendable {
   func masks(_ decoded: Decoded, tokens: [Int], fine: Tensor?) -> Tensor {
     let side = 4 * gridSize
     guard !tokens.isEmpty else { return Tensor([0, side, side]) }
-    var x = upscaling(decoded.cells.reshaped([gridSize, gridSize, -1]))
-    x.gelu()
     let filters = Tensor.concatenated(
       tokens.map { hypernetworks[$0](decoded.tokens.rows(1 + $0..<2 + $0)) })  // [M, C/8]
+    if let blockUpscaling, fine == nil { return masks(decoded.cells, filters, blockUpscaling) }
+    var x = upscaling(Tensor.concatenated(decoded.cells).reshaped([gridSize, gridSize, -1]))
+    x.gelu()
     var logits = filters.linear(x.reshaped([side * side, -1]))
     if let highQuality, let fine {
       let token = decoded.tokens.rows(1 + maskTokens..<2 + maskTokens)
       logits.addRow(highQuality.logits(upscaled: x, features: fine, token: token))
     }
     return logits.reshaped([tokens.count, side, side])
+  }
+
+  private func masks(_ cells: [Tensor], _ filters: Tensor, _ upscaling: BlockUpscaling) -> Tensor {
+    let (grid, side, count) = (gridSize, 4 * gridSize, filters.shape[0])
+    let parts = ComputePool.map(cells.count) { upscaling.logits(cells[$0], filters: filters) }
+    return Tensor([count, side, side]) { logits in
+      var firstCell = 0
+      for (block, finer) in zip(cells, parts) {
+        let pixels = 4 * block.shape[0]
+        for (place, part) in finer.enumerated() {
+          part.withUnsafe { part in
+            for mask in 0..<count {
+              let (from, to) = (mask * pixels, mask * side * side)
+              for pixel in 0..<pixels {
+                let cell = firstCell + pixel / 4
+                let y = 4 * (cell / grid) + 2 * (pixel % 4 / 2) + place / 2
+                let x = 4 * (cell % grid) + 2 * (pixel % 2) + place % 2
+                logits[to + y * side + x] = part[from + pixel]
+              }
+            }
+          }
+        }
+        firstCell += block.shape[0]
+      }
+    }
   }
 }

@@ -68,7 +68,6 @@ struct PaddedLogits: LogitRows {
     _ above: UnsafePointer<Float>, _ below: UnsafePointer<Float>, _ fraction: Float, _ count: Int,
     into target: UnsafeMutablePointer<Float>
   ) {
-    let rest = 1 - fraction
-    for x in 0..<count { target[x] = rest * above[x] + fraction * below[x] }
+    LogitRow.blend(above, below, fraction, count, into: target)
   }
 }

@@ -76,7 +76,7 @@ extension SegmentAnything {
 
 extension MaskUpsampler {
   /// `threshold` for each of `logits [M, side, side]`, several at once.
-  func threshold(all logits: Tensor, offset: Float) -> [(mask: BitMask, stability: Float)] {
+  func threshold(all logits: Tensor, offset: Float) -> [Cut] {
     logits.withUnsafe { all in
       guard let base = all.baseAddress else { return [] }
       return ComputePool.map(logits.shape[0]) { threshold(base + $0 * side * side, offset: offset) }

@@ -161,7 +161,6 @@ public struct ImageEmbedding: Sendable {
   public var height: Int { frame.sourceHeight }
   /// The memory that this holds, in bytes.
   public var byteCount: Int {
-    let held = [features, unmasked.cells, unmasked.keys, unmasked.values, unmasked.queries, fine]
-    return 4 * held.reduce(0) { $0 + ($1?.count ?? 0) }
+    4 * (features.count + unmasked.count + (fine?.count ?? 0))
   }
 }

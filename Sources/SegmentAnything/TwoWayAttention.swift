@@ -47,52 +47,74 @@ struct TwoWayAttention: Sendable {
     return out(mixed.reshaped([queries.shape[0], -1]))
   }
 
-  /// Tokens look at the image.
+  /// What tokens ask of image cells: the product with keys gives the scores, `[heads·T, C]`; with keys that are
+  /// `projected` already, `[heads·T, d]`.
   ///
-  /// - Parameters:
-  ///   - queries: `[T, C]`.
-  ///   - keys: the image with positions, `[L, C]`.
-  ///   - values: the image, `[L, C]`.
-  /// - Returns: `[T, C]`.
-  func tokensToImage(_ queries: Tensor, keys: Tensor, values: Tensor) -> Tensor {
-    let count = queries.shape[0]
+  /// - Parameter queries: `[T, C]`.
+  func question(_ queries: Tensor, projected: Bool) -> Tensor {
     var perHead = headsFirst(q(queries))  // [heads, T, d/heads]
     perHead.scale(by: scale)
     // The keys' bias adds the same to all scores of a query, which the softmax takes out again.
-    var scores = times(perHead, k.weight).linear(keys)  // [heads·T, L]
-    scores.softmax()
-    let mixed = scores.multiplied(by: values)  // [heads·T, C]
-    let projected = (0..<heads).map { head in
+    return projected ? onDiagonal(perHead) : times(perHead, k.weight)
+  }
+
+  /// What the tokens learn from cells that `question` weighed.
+  ///
+  /// - Parameter mixed: the weighed cells, `[heads·T, C]`, or their `projected` values, `[heads·T, d]`.
+  /// - Returns: `[T, C]`.
+  func answer(_ mixed: Tensor, projected: Bool) -> Tensor {
+    let count = mixed.shape[0] / heads
+    if projected { return out(diagonal(mixed, count)) }
+    let parts = (0..<heads).map { head in
       mixed.rows(head * count..<(head + 1) * count).linear(rows(of: v.weight, head), bias: rows(of: v.bias, head))
     }
-    let joined = Tensor.concatenated(projected).reshaped([heads, count, headWidth]).permuted([1, 0, 2])
+    let joined = Tensor.concatenated(parts).reshaped([heads, count, headWidth]).permuted([1, 0, 2])
     return out(joined.reshaped([count, heads * headWidth]))
   }
 
-  /// The image looks at the tokens.
-  ///
+  /// How the image looks at tokens, for all its cells.
+  struct Update: Sendable {
+    /// `scores · cellsᵀ + bias` are the scores: `[heads·T, C]`, or `[heads·T, d]` for cells that are projected already.
+    let scores: Tensor
+    /// `[heads·T]`
+    let bias: [Float]?
+    /// `V·W_o`, `[heads·T, C]`.
+    let values: PackedMatrix
+    /// `[C]`
+    let valueBias: Tensor?
+    let heads: Int
+
+    /// `cells + attention`, `[N, C]`.
+    ///
+    /// - Parameter queries: the cells with positions, transposed: `[C, N]`, or `[d, N]` where projected.
+    func callAsFunction(_ cells: Tensor, queries: PackedMatrix) -> Tensor {
+      var weights = Tensor([scores.shape[0], queries.columns]) { all in
+        for row in 0..<scores.shape[0] {
+          all[row * queries.columns..<(row + 1) * queries.columns].initialize(repeating: bias?[row] ?? 0)
+        }
+      }
+      weights.add(scores, multipliedBy: queries, bias: nil)
+      weights.softmaxDown(groups: heads)
+      var updated = cells
+      updated.add(weights.transposed(), multipliedBy: values, bias: valueBias)
+      return updated
+    }
+  }
+
   /// - Parameters:
-  ///   - image: the image with positions, `[L, C]`, or `projected`, its queries `[L, d]`, where they are at hand.
   ///   - keys: `[T, C]`. `values`: `[T, C]`.
-  /// - Returns: `[L, C]`.
-  func imageToTokens(_ image: Tensor, projected: Tensor? = nil, keys: Tensor, values: Tensor) -> Tensor {
+  ///   - projected: whether the cells' queries are at hand.
+  func update(keys: Tensor, values: Tensor, projected: Bool) -> Update {
     let count = keys.shape[0]
     var perHead = headsFirst(k(keys))  // [heads, T, d/heads]
     perHead.scale(by: scale)
-    var scores: Tensor  // [L, heads·T]
-    if let projected {
-      scores = projected.linear(onDiagonal(perHead))
-    } else {
-      let bias = q.bias.map { bias in
-        Tensor.concatenated((0..<heads).map { perHead.row($0).linear(rows(of: bias, $0).reshaped([1, headWidth])) })
-      }
-      scores = image.linear(times(perHead, q.weight), bias: bias?.reshaped([heads * count]))
+    let bias = q.bias.map { bias in
+      (0..<heads).flatMap { perHead.row($0).linear(rows(of: bias, $0).reshaped([1, headWidth])).values }
     }
-    let cells = scores.shape[0]
-    scores = scores.reshaped([cells * heads, count])
-    scores.softmax()
-    let mixed = times(headsFirst(v(values)), outRows)  // [heads·T, C]
-    return scores.reshaped([cells, heads * count]).multiplied(by: mixed, bias: out.bias)
+    precondition(bias.map { $0.count == heads * count } ?? true)
+    return Update(
+      scores: projected ? onDiagonal(perHead) : times(perHead, q.weight), bias: projected ? nil : bias,
+      values: PackedMatrix(times(headsFirst(v(values)), outRows), .fp32), valueBias: out.bias, heads: heads)
   }
 
   /// `[T, heads·e]` → `[heads, T, e]`.
@@ -113,6 +135,18 @@ struct TwoWayAttention: Sendable {
         target.initialize(repeating: 0)
         for row in 0..<heads * count {
           for i in 0..<headWidth { target[row * width + row / count * headWidth + i] = source[row * headWidth + i] }
+        }
+      }
+    }
+  }
+
+  /// `[heads·T, heads·e]` → `[T, heads·e]`: each head's block of its own columns.
+  private func diagonal(_ x: Tensor, _ count: Int) -> Tensor {
+    let width = heads * headWidth
+    return x.withUnsafe { source in
+      Tensor([count, width]) { target in
+        for token in 0..<count {
+          for i in 0..<width { target[token * width + i] = source[(i / headWidth * count + token) * width + i] }
         }
       }
     }

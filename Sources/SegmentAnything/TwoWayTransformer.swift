@@ -2,16 +2,6 @@ import Checkpoints
 import Layers
 import Tensors
 
-/// What the decoder needs of one image, before any prompt has changed it: the same for all prompts without a mask.
-struct ImageSide: Sendable {
-  /// Embedding plus the dense prompt, `[L, C]`.
-  let cells: Tensor
-  /// Layer 0's keys, values and queries of the cells, `[L, d]`.
-  let keys: Tensor
-  let values: Tensor
-  let queries: Tensor
-}
-
 /// Tokens and image update each other. Source: `transformer.py`, `TwoWayTransformer`.
 struct TwoWayTransformer: Sendable {
   let layers: [TwoWayAttentionBlock]
@@ -34,24 +24,62 @@ struct TwoWayTransformer: Sendable {
   ///   - cells: image embedding plus dense prompt, `[L, C]`.
   ///   - positions: of the cells, `[L, C]`.
   func imageSide(cells: Tensor, positions: Tensor) -> ImageSide {
+    let (toImage, toTokens) = (layers[0].tokensToImage, layers[0].imageToTokens)
     let located = cells + positions
-    return ImageSide(
-      cells: cells, keys: layers[0].tokensToImage.k(located), values: layers[0].tokensToImage.v(cells),
-      queries: layers[0].imageToTokens.q(located))
+    let (keys, values, queries) = (toImage.k(located), toImage.v(cells), toTokens.q(located))
+    let blocks = CellBlock.ranges(cells.shape[0]).map { range in
+      ImageSide.Block(
+        cells: cells.rows(range), keys: PackedMatrix(transposing: keys.rows(range), .fp32),
+        values: PackedMatrix(values.rows(range), .fp32),
+        queries: PackedMatrix(transposing: queries.rows(range), .fp32))
+    }
+    return ImageSide(blocks: blocks, count: cells.count + keys.count + values.count + queries.count)
   }
 
+  /// The cells are gone through once a layer, block by block: the last layer's update of a block, and what this layer's
+  /// tokens see in it, are worked out while it is in the cache.
+  ///
   /// - Parameters:
   ///   - tokens: `[T, C]`; they are their own positions.
   ///   - positions: of the image's cells, `[L, C]`.
-  /// - Returns: tokens `[T, C]` and cells `[L, C]`.
-  func callAsFunction(_ tokens: Tensor, _ image: ImageSide, positions: Tensor) -> (tokens: Tensor, cells: Tensor) {
-    var (queries, cells) = (tokens, image.cells)
-    for (i, layer) in layers.enumerated() {
-      (queries, cells) = layer(
-        queries, cells, tokenPositions: tokens, cellPositions: positions, prepared: i == 0 ? image : nil)
+  /// - Returns: tokens `[T, C]`, and cells in blocks `[N, C]`.
+  func callAsFunction(_ tokens: Tensor, _ image: ImageSide, positions: Tensor) -> (tokens: Tensor, cells: [Tensor]) {
+    var queries = tokens
+    var blocks: [CellBlock] = []
+    var update: (attention: TwoWayAttention.Update, norm: LayerNorm)?
+    func see(_ attention: TwoWayAttention) -> Tensor {
+      let question = attention.question(queries + tokens, projected: update == nil)
+      guard let update else {
+        let seen = ComputePool.map(image.blocks.count) {
+          Glimpse(question, keys: image.blocks[$0].keys, values: image.blocks[$0].values)
+        }
+        return attention.answer(Glimpse.joined(seen), projected: true)
+      }
+      let ranges = CellBlock.ranges(positions.shape[0])
+      let passed = ComputePool.map(ranges.count) { i in
+        let previous =
+          blocks.isEmpty
+          ? (image.blocks[i].cells, image.blocks[i].queries) : (blocks[i].cells, blocks[i].located)
+        let cells = update.norm(update.attention(previous.0, queries: previous.1))
+        let located = PackedMatrix(transposing: cells + positions.rows(ranges[i]), .fp32)
+        let seen = Glimpse(question, keys: located, values: PackedMatrix(cells, .fp32))
+        return (block: CellBlock(cells: cells, located: located), seen: seen)
+      }
+      blocks = passed.map(\.block)
+      return attention.answer(Glimpse.joined(passed.map(\.seen)), projected: false)
     }
-    queries.add(finalAttention.tokensToImage(queries + tokens, keys: cells + positions, values: cells))
-    return (finalNorm(queries), cells)
+    for (i, layer) in layers.enumerated() {
+      queries = layer.attendToItself(queries, positions: tokens)
+      queries.add(see(layer.tokensToImage))
+      queries = layer.norm2(queries)
+      queries.add(layer.mlp(queries))
+      queries = layer.norm3(queries)
+      update = (
+        layer.imageToTokens.update(keys: queries + tokens, values: queries, projected: i == 0), layer.norm4
+      )
+    }
+    queries.add(see(finalAttention))
+    return (finalNorm(queries), blocks.map(\.cells))
   }
 }
 
@@ -82,40 +110,21 @@ struct TwoWayAttentionBlock: Sendable {
     (self.isFirst, self.form) = (isFirst, form)
   }
 
-  /// - Parameter prepared: the image's projections of this layer, where they were made once for all prompts.
-  func callAsFunction(
-    _ tokens: Tensor, _ cells: Tensor, tokenPositions: Tensor, cellPositions: Tensor, prepared: ImageSide?
-  ) -> (tokens: Tensor, cells: Tensor) {
+  /// The tokens after their self-attention.
+  func attendToItself(_ tokens: Tensor, positions: Tensor) -> Tensor {
     var queries = tokens
     switch form {
     case .sam where isFirst:
       // It replaces the tokens: no residual either.
       queries = selfAttention(queries: queries, keys: queries, values: queries)
     case .sam:
-      let located = queries + tokenPositions
+      let located = queries + positions
       queries.add(selfAttention(queries: located, keys: located, values: queries))
     case .efficientSAM:
       // The positions stay in the tokens: values and residual have them too.
-      if !isFirst { queries.add(tokenPositions) }
+      if !isFirst { queries.add(positions) }
       queries.add(selfAttention(queries: queries, keys: queries, values: queries))
     }
-    queries = norm1(queries)
-
-    let located = prepared == nil ? cells + cellPositions : cells
-    let asked = queries + tokenPositions
-    if let prepared {
-      queries.add(tokensToImage.attend(tokensToImage.q(asked), prepared.keys, prepared.values))
-    } else {
-      queries.add(tokensToImage.tokensToImage(asked, keys: located, values: cells))
-    }
-    queries = norm2(queries)
-
-    queries.add(mlp(queries))
-    queries = norm3(queries)
-
-    var updated = imageToTokens.imageToTokens(
-      located, projected: prepared?.queries, keys: queries + tokenPositions, values: queries)
-    updated.add(cells)
-    return (queries, norm4(updated))
+    return norm1(queries)
   }
 }

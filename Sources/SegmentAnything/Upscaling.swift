@@ -43,3 +43,48 @@ struct Upscaling: Sendable {
     return second(x)
   }
 }
+
+/// `Upscaling` followed by a GELU and the product with masks' filters, some cells at a time, so that no upscaled map is ever
+/// stored. A LayerNorm of channels allows that, and so do convolutions whose outputs do not overlap.
+struct BlockUpscaling: Sendable {
+  private let norm: LayerNorm
+  private let first: PackedMatrix
+  /// `[4·C₁]`
+  private let firstBias: Tensor
+  /// `[4·out, C₁]`
+  private let second: Tensor
+  /// `[out]`
+  private let secondBias: [Float]
+  private let outputs: Int
+
+  /// Nil for a norm over the whole map.
+  init?(_ upscaling: Upscaling) {
+    guard case .channels(let norm) = upscaling.norm else { return nil }
+    self.norm = norm
+    first = PackedMatrix(upscaling.first.weight, .fp32)
+    let bias = upscaling.first.bias
+    firstBias = Tensor.concatenated([bias, bias, bias, bias])
+    second = upscaling.second.weight.transposed()
+    secondBias = upscaling.second.bias.values
+    outputs = upscaling.outputs
+  }
+
+  /// - Parameters:
+  ///   - cells: `[N, C]`.
+  ///   - filters: `[M, out]`.
+  /// - Returns: four of `[M, 4·N]`, one for each of a pixel's finer pixels; in a row the cells' four pixels in turn.
+  func logits(_ cells: Tensor, filters: Tensor) -> [Tensor] {
+    let count = 4 * cells.shape[0]
+    var pixels = norm(cells.multiplied(by: first, bias: firstBias).reshaped([count, -1]))
+    pixels.gelu()
+    // Channels in rows: the product with the filters then runs along pixels.
+    var fine = Tensor([4 * outputs, count]) { all in
+      for row in 0..<4 * outputs {
+        all[row * count..<(row + 1) * count].initialize(repeating: secondBias[row % outputs])
+      }
+    }
+    fine.add(second, multipliedBy: PackedMatrix(transposing: pixels, .fp32), bias: nil)
+    fine.gelu()
+    return (0..<4).map { filters.multiplied(by: fine.rows($0 * outputs..<($0 + 1) * outputs)) }
+  }
+}

@@ -9,7 +9,8 @@ import Synchronization
 /// Large memory that was let go of, kept for the next who wants as much: an encoder makes tensors of a few sizes over and
 /// over, and the kernel would clear each of their pages every time.
 enum LargeBlocks {
-  static let least = 2 << 20
+  /// What malloc would map anew too, or cut off its heap's end again and again.
+  static let least = 1 << 17
   /// What is kept unused, in bytes, at most; what has been unused for longest goes first.
   private static let limit = 48 << 20
 

@@ -73,13 +73,14 @@ extension Tensor {
   ) -> Tensor {
     if let bias { precondition(bias.count == columns, "bias \(bias.shape) for \(columns) outputs") }
     let rows = count / max(inner, 1)
-    if isTiled(rows: rows, columns: columns, inner: inner) {
+    let isFew = transposed && rows > 0 && rows <= fewRows && inner >= 64
+    if !isFew, isTiled(rows: rows, columns: columns, inner: inner) {
       let packed =
         transposed ? PackedMatrix(transposing: matrix, .fp32) : PackedMatrix(matrix, .fp32)
       return multiplied(by: packed, bias: bias, activation: activation)
     }
     var out: Tensor
-    if transposed, rows > 0, rows <= fewRows, inner >= 64 {
+    if isFew {
       out = rowByRow(WeightMatrix(matrix.reshaped([columns, inner])), rows).reshaped(shape.dropLast() + [columns])
     } else {
       out = withUnsafe { x in

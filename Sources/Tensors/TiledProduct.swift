@@ -44,8 +44,8 @@ struct TiledProduct {
     let stripBytes = Int(tiles.strip_bytes(height, b.stretch))
     let stripsPerJob = min(max(1, Self.stripBytesPerJob / stripBytes), strips)
     let rowJobs = (strips + stripsPerJob - 1) / stripsPerJob
-    // Too few rows for all threads to end together: each job takes some of the panels.
-    let jobs = 4 * ComputePool.threads
+    // Too few rows for all threads to end together: each job takes some of the panels, and packs the strips for itself.
+    let jobs = ComputePool.isInside ? 1 : 4 * ComputePool.threads
     let columnJobs = min(panels, (jobs + rowJobs - 1) / rowJobs)
     ComputePool.forEach(rowJobs * columnJobs, grain: 1) { part in
       let memory = Buffer(bytes: stripsPerJob * stripBytes)

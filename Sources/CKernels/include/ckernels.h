@@ -59,6 +59,12 @@ typedef struct ck_kernels {
   /// A softmax's next `cols` columns, for rows that see theirs block by block: x = exp(x - top); tops[rows] begin at -inf,
   /// sums[rows] at 0; what was made of earlier columns has to be multiplied by shrink[rows].
   void (*softmax_step)(float *x, size_t rows, size_t cols, size_t stride, float *tops, float *sums, float *shrink);
+  /// The softmax of each column of x[groups, terms, cols] over the terms of a group, in place.
+  void (*softmax_columns)(float *x, size_t groups, size_t terms, size_t cols);
+  /// y = (1 - fraction) * above + fraction * below, each step rounded.
+  void (*blend)(const float *above, const float *below, float fraction, float *y, size_t n);
+  /// bits = x > 0; counts = how many x are above 0, above offset, above -offset.
+  void (*cut)(const float *x, float offset, size_t n, uint8_t *bits, size_t counts[3]);
 } ck_kernels;
 
 /// The kernels for this CPU; the same pointer for the life of the process.
