@@ -32,6 +32,8 @@ def main():
     p.add_argument("--out", required=True)
     p.add_argument("--calibration", type=float, nargs=3, metavar=("TEMPERATURE", "LENGTH_EXPONENT", "NONE_BIAS"),
                    help="of a user's vocabulary, as `pandion eval … --vocabulary categories --calibrate` fits it to these weights")
+    p.add_argument("--precisions", nargs="*", default=[], choices=["int8", "bf16"],
+                   help="what `pandion eval … --against-fp32` measured to keep masks and words, fastest first")
     p.add_argument("--dtype", choices=["float16", "float32"], default="float16")
     a = p.parse_args()
     out, dtype = Path(a.out), getattr(torch, a.dtype)
@@ -57,6 +59,8 @@ def main():
                    "size": (out / n).stat().st_size} for n in names],
         "source": ["Tools/nano"],
     }
+    if a.precisions:
+        manifest["segmenter"]["precisions"] = manifest["labeler"]["precisions"] = a.precisions
     if a.calibration:
         manifest["labeler"]["vocabulary_calibration"] = dict(zip(["temperature", "length_exponent", "none_bias"], a.calibration))
     (out / "model.json").write_text(json.dumps(manifest, indent=2) + "\n")

@@ -143,28 +143,40 @@ def main():
             record(peer, part, lambda: request.infer(inputs[part]))
         del request
 
-    common = [a.pandion, "bench", a.image, "--segmenter", str(checkpoint), "--threads", str(a.threads), "--json"]
-    out = subprocess.run(common + ["--repeat", str(a.repeat)] + [w for k in PARTS for w in ("--only", k)],
-                         check=True, capture_output=True, text=True).stdout
-    for row in json.loads(out)["parts"]:
-        rows[row["part"]]["Pandion"] = row["median"]
-        print(f"{'Pandion':14} {row['part']:14} {row['median']:10.1f} ms")
     trace = a.work / "trace.safetensors"
-    subprocess.run([a.pandion, "trace", a.image, "--segmenter", str(checkpoint), "--point", f"{width // 2},{height // 2}",
-                    "--out", str(trace)], check=True, capture_output=True)
-    compare("Pandion", load_file(trace)["sam.image_embedding"][None])
+    for precision in ("fp32", "bf16", "int8"):
+        peer = f"Pandion {precision}"
+        common = ["--segmenter", str(checkpoint), "--threads", str(a.threads), "--precision", precision]
+        # The decoder is fp32 in each of them.
+        parts = PARTS if precision == "fp32" else ["image_encoder"]
+        run = subprocess.run([a.pandion, "bench", a.image, *common, "--json", "--repeat", str(a.repeat)]
+                             + [w for k in parts for w in ("--only", k)], capture_output=True, text=True)
+        if run.returncode:
+            print(f"{peer}: {run.stderr.strip()}")
+            continue
+        for row in json.loads(run.stdout)["parts"]:
+            rows[row["part"]][peer] = row["median"]
+            print(f"{peer:14} {row['part']:14} {row['median']:10.1f} ms", flush=True)
+        subprocess.run([a.pandion, "trace", a.image, *common, "--point", f"{width // 2},{height // 2}", "--out", str(trace)],
+                       check=True, capture_output=True)
+        compare(peer, load_file(trace)["sam.image_embedding"][None])
 
+    own = [k for k in rows["image_encoder"] if k.startswith("Pandion")]
     peers = ["torch", "ONNX Runtime", "OpenVINO f32", "OpenVINO bf16"]
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     table = [
         f"# SAM {a.model} beside its peers", "",
         f"{datetime.date.today()}, {cpu}, {a.threads} threads; torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, "
-        f"openvino {openvino.__version__.split('-')[0]}. Milliseconds, in brackets how many times as long as Pandion (fp32).", "",
+        f"openvino {openvino.__version__.split('-')[0]}. Milliseconds, in brackets how many times as long as Pandion in the same "
+        "precision (bf16's decoder is fp32 in Pandion).", "",
         "    " + " ".join(["python Tools/peers/vision.py"] + [Path(w).name if w.startswith("/") else w for w in sys.argv[1:]]), "",
-        "| | Pandion | " + " | ".join(peers) + " |", "|---" * (len(peers) + 2) + "|"]
+        "| | " + " | ".join(own + peers) + " |", "|---" * (len(own) + len(peers) + 1) + "|"]
     for part, title in PARTS.items():
-        own = rows[part]["Pandion"]
-        table.append(f"| {title} | {own:.1f} | " + " | ".join(f"{rows[part][q]:.1f} ({rows[part][q] / own:.2f}×)" for q in peers) + " |")
+        cells = [f"{rows[part][q]:.1f}" if q in rows[part] else "" for q in own]
+        for q in peers:
+            base = rows[part].get("Pandion bf16" if q.endswith("bf16") else "Pandion fp32", rows[part]["Pandion fp32"])
+            cells.append(f"{rows[part][q]:.1f} ({rows[part][q] / base:.2f}×)")
+        table.append(f"| {title} | " + " | ".join(cells) + " |")
     table += ["", "Largest difference of the embedding from torch's, of its scale: "
               + ", ".join(f"{k} {v:.1e}" for k, v in worst.items()) + "."]
     print("\n".join(table))
