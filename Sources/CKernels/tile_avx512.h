@@ -1,5 +1,6 @@
 // The tile of 14 × 32 sums that AVX-512 holds in 28 registers, for units of 32 bits. Included with CK_SUMS, the type of 16 sums,
-// CK_ZERO, CK_STEP(sums, a, b), a step of 16 sums, and CK_FINISH(sums, r, v), which makes floats of them.
+// CK_ZERO, CK_STEP(sums, a, b), a step of 16 sums, and CK_FINISH(sums, strip, panel, r, v), which makes floats of them. With CK_READ, which
+// reads 16 units of a row, strips and panels are nothing but units, and are packed here.
 #include "transpose_avx512.h"
 
 #define CK_TILE_ROWS 14
@@ -43,3 +44,19 @@ static void multiply(size_t rows, const void *strip, const void *panel, size_t i
   default: return tile_of(CK_TILE_ROWS, a, b, strip, panel, units, c, c_stride, adds);
   }
 }
+
+#ifdef CK_READ
+static size_t strip_bytes(size_t rows, size_t inner) {
+  return ((inner + CK_UNIT - 1) / CK_UNIT * rows * sizeof(uint32_t) + 63) / 64 * 64;
+}
+
+static size_t panel_bytes(size_t inner) { return strip_bytes(32, inner); }
+
+static void pack_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
+  pack_units(x, stride, count, rows, inner, CK_UNIT, NULL, CK_READ, strip);
+}
+
+static void pack_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  pack_units(x, stride, count, 32, inner, CK_UNIT, NULL, CK_READ, panel);
+}
+#endif

@@ -11,7 +11,8 @@
 #define CK_FINISH(sums, strip, panel, r, v) ((void)(strip), (void)(panel), sums)
 #define CK_STRIP_UNITS(strip) ((const uint32_t *)(strip))
 #define CK_PANEL_UNITS(panel) ((const uint32_t *)(panel))
-#include "tile_avx512.h"
+#define CK_READ read_pairs
+#include "transpose_avx512.h"
 
 CK_INLINE __m512i read_pairs(const float *x, size_t left, float factor) {
   (void)factor;
@@ -20,16 +21,7 @@ CK_INLINE __m512i read_pairs(const float *x, size_t left, float factor) {
   return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-static size_t strip_bytes(size_t rows, size_t inner) { return ((inner + 1) / 2 * rows * 4 + 63) / 64 * 64; }
-static size_t panel_bytes(size_t inner) { return strip_bytes(32, inner); }
-
-static void pack_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
-  pack_units(x, stride, count, rows, inner, CK_UNIT, NULL, read_pairs, strip);
-}
-
-static void pack_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  pack_units(x, stride, count, 32, inner, CK_UNIT, NULL, read_pairs, panel);
-}
+#include "tile_avx512.h"
 
 static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
   uint32_t *out = panel;

@@ -10,23 +10,15 @@
 #define CK_FINISH(sums, strip, panel, r, v) ((void)(strip), (void)(panel), sums)
 #define CK_STRIP_UNITS(strip) ((const uint32_t *)(strip))
 #define CK_PANEL_UNITS(panel) ((const uint32_t *)(panel))
-#include "tile_avx512.h"
+#define CK_READ read_floats
+#include "transpose_avx512.h"
 
 CK_INLINE __m512i read_floats(const float *x, size_t left, float factor) {
   (void)factor;
   return _mm512_castps_si512(_mm512_maskz_loadu_ps(lanes16(left), x));
 }
 
-static size_t strip_bytes(size_t rows, size_t inner) { return (inner * rows * sizeof(float) + 63) / 64 * 64; }
-static size_t panel_bytes(size_t inner) { return strip_bytes(32, inner); }
-
-static void pack_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
-  pack_units(x, stride, count, rows, inner, CK_UNIT, NULL, read_floats, strip);
-}
-
-static void pack_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  pack_units(x, stride, count, 32, inner, CK_UNIT, NULL, read_floats, panel);
-}
+#include "tile_avx512.h"
 
 static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
   float *out = panel;

@@ -23,21 +23,26 @@ static float round_bf16(float x) {
 static size_t floats_bytes(size_t width, size_t inner) { return (inner * width * sizeof(float) + 63) / 64 * 64; }
 static size_t bf16_panel_bytes(size_t inner) { return floats_bytes(CK_COLUMNS, inner); }
 
+// A set's three ways to pack, by one loop: in rows of A and of Bᵀ numbers stand side by side, in columns of B a row apart.
+#define CK_PACK(name, pack)                                                                                            \
+  static void name##_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {      \
+    pack(x, stride, 1, count, rows, inner, strip);                                                                     \
+  }                                                                                                                    \
+  static void name##_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {              \
+    pack(x, stride, 1, count, CK_COLUMNS, inner, panel);                                                               \
+  }                                                                                                                    \
+  static void name##_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {           \
+    pack(x, 1, stride, count, CK_COLUMNS, inner, panel);                                                               \
+  }
+
 // Numbers of a row stand `step` apart, rows `stride`.
-static void round_all(const float *x, size_t stride, size_t step, size_t count, size_t width, size_t inner, float *out) {
+static void round_all(const float *x, size_t stride, size_t step, size_t count, size_t width, size_t inner, void *packed) {
+  float *out = packed;
   for (size_t k = 0; k < inner; k++)
     for (size_t i = 0; i < width; i++) out[k * width + i] = i < count ? round_bf16(x[i * stride + k * step]) : 0;
 }
 
-static void bf16_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
-  round_all(x, stride, 1, count, rows, inner, strip);
-}
-static void bf16_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  round_all(x, stride, 1, count, CK_COLUMNS, inner, panel);
-}
-static void bf16_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  round_all(x, 1, stride, count, CK_COLUMNS, inner, panel);
-}
+CK_PACK(bf16, round_all)
 
 static void bf16_multiply(size_t rows, const void *strip, const void *panel, size_t inner, float *c, size_t c_stride,
                           int adds) {
@@ -72,15 +77,7 @@ static void quantize_all(const float *x, size_t stride, size_t step, size_t coun
   }
 }
 
-static void int8_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
-  quantize_all(x, stride, 1, count, rows, inner, strip);
-}
-static void int8_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  quantize_all(x, stride, 1, count, CK_COLUMNS, inner, panel);
-}
-static void int8_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  quantize_all(x, 1, stride, count, CK_COLUMNS, inner, panel);
-}
+CK_PACK(int8, quantize_all)
 
 static void int8_multiply(size_t rows, const void *strip, const void *panel, size_t inner, float *c, size_t c_stride,
                           int adds) {

@@ -21,14 +21,13 @@ struct Metrics {
 
   /// - Parameter duration: from the arrival to the reply.
   mutating func took(_ op: String, _ duration: Duration) {
-    let milliseconds = Double(duration.components.seconds) * 1e3 + Double(duration.components.attoseconds) / 1e15
+    let milliseconds = duration.seconds * 1000
     latency[op, default: Latency()].count += 1
     latency[op, default: Latency()].sum += milliseconds
     latency[op, default: Latency()].most = max(milliseconds, latency[op]?.most ?? 0)
   }
 
   var fields: [(String, JSONValue?)] {
-    let uptime = (ContinuousClock.now - started).components
     let latencies = latency.sorted { $0.key < $1.key }.map { op, value -> (String, JSONValue?) in
       let mean = (value.sum / Double(value.count) * 1000).rounded() / 1000
       return (
@@ -40,7 +39,8 @@ struct Metrics {
       )
     }
     return [
-      ("uptime_s", .integer(Int(uptime.seconds))), ("requests", Self.json(requests)), ("errors", Self.json(errors)),
+      ("uptime_s", .integer(Int((ContinuousClock.now - started).seconds))), ("requests", Self.json(requests)),
+      ("errors", Self.json(errors)),
       ("repeated", .integer(repeated)), ("lost", .integer(lost)),
       ("latency", JSONValue(entries: latencies)),
     ]

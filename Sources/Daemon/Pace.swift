@@ -47,7 +47,3 @@ struct Pace {
     counted = now
   }
 }
-
-extension Duration {
-  fileprivate var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}

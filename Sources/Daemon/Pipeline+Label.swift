@@ -7,16 +7,14 @@ extension Pipeline {
   private static let streamedBatch = 8
 
   /// Stage "extract": the labeler's features of the picture.
-  func extract(_ job: Job) throws {
-    let models = job.models ?? self.models
+  func extract(_ job: Job, _ models: Models) throws {
     guard let labeler = models.labeler, let picture = job.picture, !picture.holds(.prefix, of: models) else { return }
     _ = try picture.remember(.features, of: models) { try labeler.look(picture.image) }
     pictures.trim()
   }
 
   /// Stage "language": words for each mask, or the answer to a question about several.
-  func language(_ job: Job) throws {
-    let models = job.models ?? self.models
+  func language(_ job: Job, _ models: Models) throws {
     guard case .label(let request) = job.request.operation, let labeler = models.labeler, let picture = job.picture
     else {
       throw WireError(.internal, "op '\(job.request.operation.name)' has no business in stage 'language'")

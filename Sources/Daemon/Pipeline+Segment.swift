@@ -4,10 +4,9 @@ import Wire
 
 extension Pipeline {
   /// Stage "segment": the picture, and its masks.
-  func segment(_ job: Job) throws {
+  func segment(_ job: Job, _ models: Models) throws {
     guard let reference = job.request.operation.image else { return }
     // What is wrong with the models is told before anything is decoded.
-    let models = job.models ?? self.models
     let needed = try needs(job.request, models)
     let picture = try picture(reference, job.blobs)
     job.picture = picture

@@ -74,13 +74,18 @@ public final class Pipeline: Sendable {
   /// Runs one stage; the job has a reply when it was the last, or when it failed.
   func run(_ stage: Stage, _ job: Job) {
     do {
-      if job.models == nil { job.models = models }
+      let models = job.models ?? self.models
+      job.models = models
       try job.checkWanted()
       switch stage {
       case .segment:
-        if job.request.operation.isAutomatic { try segment(job) } else { try rightOfWay.goFirst { try segment(job) } }
-      case .extract: try extract(job)
-      case .language: try language(job)
+        if job.request.operation.isAutomatic {
+          try segment(job, models)
+        } else {
+          try rightOfWay.goFirst { try segment(job, models) }
+        }
+      case .extract: try extract(job, models)
+      case .language: try language(job, models)
       }
     } catch {
       job.reply = Reply(to: job.request, Self.explain(error))

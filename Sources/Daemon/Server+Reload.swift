@@ -15,10 +15,8 @@ extension Server {
       try Pipeline.tryOut(segmenter: segmenter, labeler: labeler)
       pipeline.replace(segmenter: segmenter, labeler: labeler)
       let names = [segmenter?.model.name, labeler?.model.name].compactMap { $0 }
-      let seconds = (.now - start).components
-      log(
-        "reloaded \(names.isEmpty ? "no model" : names.joined(separator: " and ")) after "
-          + "\(seconds.seconds).\(seconds.attoseconds / 100_000_000_000_000_000) s")
+      let seconds = ((.now - start).seconds * 10).rounded() / 10
+      log("reloaded \(names.isEmpty ? "no model" : names.joined(separator: " and ")) after \(seconds) s")
     } catch {
       log("reload failed, the models stay as they were: \(error)")
     }

@@ -36,11 +36,6 @@ public struct Linear: Sendable {
 
   /// The weight as products read it: packed for this once, in fp32.
   func operand() -> PackedMatrix { packed ?? PackedMatrix(transposing: weight, .fp32) }
-
-  /// `sum += self(x)`: `[…, in]`, `[…, out]`.
-  public func callAsFunction(_ x: Tensor, addingTo sum: inout Tensor) {
-    if let packed { sum.add(x, multipliedBy: packed, bias: bias) } else { sum.addLinear(x, weight, bias: bias) }
-  }
 }
 
 extension Linear {

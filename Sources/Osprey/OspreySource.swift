@@ -16,14 +16,16 @@ public struct OspreySource: Sendable {
   /// Fitted to the model, if it was.
   public let calibration: VocabularyCalibration
   /// Of the trunk's products; all others are fp32.
-  public var trunkPrecision = Precision.fp32
+  public let trunkPrecision: Precision
 
   public init(
     configuration: String, tokenizer: String, weights: any Checkpoint, visionTower: (any Checkpoint)?,
-    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init()
+    preprocessor: ImagePreprocessor = ImagePreprocessor(), calibration: VocabularyCalibration = .init(),
+    trunkPrecision: Precision = .fp32
   ) {
     (self.configuration, self.tokenizer, self.weights) = (configuration, tokenizer, weights)
     (self.visionTower, self.preprocessor, self.calibration) = (visionTower, preprocessor, calibration)
+    self.trunkPrecision = trunkPrecision
   }
 
   /// Every file of it.
@@ -36,7 +38,8 @@ public struct OspreySource: Sendable {
   ///
   /// - Parameter visionTower: path of the open_clip file, if the folder's own trunk is not to be used.
   public init(
-    folder: String, visionTower: String? = nil, preprocessor: ImagePreprocessor = ImagePreprocessor()
+    folder: String, visionTower: String? = nil, preprocessor: ImagePreprocessor = ImagePreprocessor(),
+    trunkPrecision: Precision = .fp32
   ) throws(OspreyError) {
     let weights = try reading { () throws(CheckpointError) in
       try openCheckpointFolder(folder, alternatives: ["labeler.safetensors"])
@@ -49,7 +52,7 @@ public struct OspreySource: Sendable {
     }
     self.init(
       configuration: folder + "/config.json", tokenizer: folder + "/tokenizer.model", weights: weights,
-      visionTower: tower, preprocessor: preprocessor)
+      visionTower: tower, preprocessor: preprocessor, trunkPrecision: trunkPrecision)
   }
 }
 

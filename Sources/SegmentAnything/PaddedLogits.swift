@@ -36,7 +36,7 @@ struct PaddedLogits: LogitRows {
       let target = slots + (y & 1) * width
       if (y & 1 == 0 ? held.even : held.odd) == y { return target }
       if y & 1 == 0 { held.even = y } else { held.odd = y }
-      blend(
+      LogitRow.blend(
         stretched + toModel.low[y] * inputWidth, stretched + toModel.high[y] * inputWidth, toModel.fraction[y],
         inputWidth, into: modelRow)
       stretch(modelRow, toColumns, width, into: target)
@@ -45,7 +45,7 @@ struct PaddedLogits: LogitRows {
     let result = slots + 2 * width
     for y in 0..<frame.sourceHeight {
       let (low, high) = (slot(toRows.low[y]), slot(toRows.high[y]))
-      blend(low, high, toRows.fraction[y], width, into: result)
+      LogitRow.blend(low, high, toRows.fraction[y], width, into: result)
       body(y, result)
     }
   }
@@ -62,12 +62,5 @@ struct PaddedLogits: LogitRows {
         }
       }
     }
-  }
-
-  private func blend(
-    _ above: UnsafePointer<Float>, _ below: UnsafePointer<Float>, _ fraction: Float, _ count: Int,
-    into target: UnsafeMutablePointer<Float>
-  ) {
-    LogitRow.blend(above, below, fraction, count, into: target)
   }
 }

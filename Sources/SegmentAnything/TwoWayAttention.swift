@@ -29,7 +29,7 @@ struct TwoWayAttention: Sendable {
     k = try Linear(scope["k_proj"], inputs: width, outputs: inner)
     v = try Linear(scope["v_proj"], inputs: width, outputs: inner)
     out = try Linear(scope["out_proj"], inputs: inner, outputs: width)
-    outRows = out.weight.permuted([1, 0])
+    outRows = out.weight.transposed()
     self.heads = heads
     headWidth = inner / heads
   }

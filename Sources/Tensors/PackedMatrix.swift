@@ -60,7 +60,7 @@ public final class PackedMatrix: @unchecked Sendable {
   private convenience init(
     _ tensor: Tensor, transposed: Bool, inner: Int, columns: Int, _ precision: Precision
   ) {
-    // A local copy keeps the memory alive while it is read.
+    // An initialiser cannot be called in a closure.
     var pointer: UnsafePointer<Float>?
     tensor.withUnsafe { pointer = $0.baseAddress }
     guard let pointer else { preconditionFailure("a matrix without numbers") }

@@ -24,7 +24,7 @@ public enum Precision: String, Sendable, CaseIterable {
   }
 
   /// The kernels for this CPU: the plain twin where it has no instructions for the precision.
-  var tiles: ck_tiles { allTiles[self == .fp32 ? 0 : self == .bf16 ? 1 : 2] }
+  var tiles: ck_tiles { allTiles[Int(code.rawValue)] }
 
   /// Every set that this CPU can run, the plain twin first.
   static func availableTiles(_ precision: Precision) -> [ck_tiles] {
@@ -34,6 +34,7 @@ public enum Precision: String, Sendable, CaseIterable {
   }
 }
 
+/// By the numbers that the kernels give precisions.
 nonisolated(unsafe) private let allTiles = Precision.allCases.map { precision in
   let sets = Precision.availableTiles(precision)
   return sets[sets.count - 1]

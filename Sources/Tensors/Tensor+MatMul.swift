@@ -40,16 +40,7 @@ extension Tensor {
     withUnsafeMutable { x.tiled(matrix, bias, nil, adds: true, $0) }
   }
 
-  /// Adds `x · weightᵀ + bias` in place; weight `[out, in]`.
-  public mutating func addLinear(_ x: Tensor, _ weight: Tensor, bias: Tensor?) {
-    let (outputs, inputs) = (weight.shape[0], weight.count / weight.shape[0])
-    if isTiled(rows: x.count / inputs, columns: outputs, inner: inputs) {
-      add(x, multipliedBy: PackedMatrix(transposing: weight, .fp32), bias: bias)
-    } else {
-      add(x.linear(weight, bias: bias).reshaped(shape))
-    }
-  }
-
+  /// `activation(x · matrix + bias)`, or that added to what `out` has.
   func tiled(
     _ matrix: PackedMatrix, _ bias: Tensor?, _ activation: Activation?, adds: Bool,
     _ out: UnsafeMutableBufferPointer<Float>
@@ -73,10 +64,10 @@ extension Tensor {
   ) -> Tensor {
     if let bias { precondition(bias.count == columns, "bias \(bias.shape) for \(columns) outputs") }
     let rows = count / max(inner, 1)
+    // The weight is read once where it lies: packing it would cost more than the product.
     let isFew = transposed && rows > 0 && rows <= fewRows && inner >= 64
     if !isFew, isTiled(rows: rows, columns: columns, inner: inner) {
-      let packed =
-        transposed ? PackedMatrix(transposing: matrix, .fp32) : PackedMatrix(matrix, .fp32)
+      let packed = transposed ? PackedMatrix(transposing: matrix, .fp32) : PackedMatrix(matrix, .fp32)
       return multiplied(by: packed, bias: bias, activation: activation)
     }
     var out: Tensor

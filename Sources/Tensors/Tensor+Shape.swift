@@ -72,6 +72,22 @@ extension Tensor {
     }
   }
 
+  /// `[N, M]` → `[M, N]`.
+  public func transposed() -> Tensor {
+    let (rows, columns) = (shape[0], shape[1])
+    return withUnsafe { source in
+      Tensor([columns, rows]) { target in
+        guard let from = source.baseAddress, let to = target.baseAddress else { return }
+        // Sixteen rows at a time: what is written together is a cache line.
+        for top in stride(from: 0, to: rows, by: 16) {
+          for x in 0..<columns {
+            for y in top..<min(top + 16, rows) { to[x * rows + y] = from[y * columns + x] }
+          }
+        }
+      }
+    }
+  }
+
   /// Channels-last to channels-first: `[H, W, C]` → `[C, H, W]`, the layout that checkpoints and traces use.
   public func channelsFirst() -> Tensor { permuted([2, 0, 1]) }
 

@@ -16,10 +16,20 @@ extension ModelOptions {
   /// - Parameter cacheBytes: the most memory of pictures and what was seen in them; the pipeline's own bound without it.
   func pipeline(segments: Bool = true, labels: Bool = true, cacheBytes: Int? = nil) throws -> Pipeline {
     apply()
-    let loader = ModelLoader(precision: precision)
+    let (segmenter, labeler) = try engines(segments: segments, labels: labels)
     return Pipeline(
-      segmenter: segments ? try loader.segmentEngine(segmenter) : nil,
-      labeler: labels ? try loader.labelEngine(labeler, visionTower: visionTower, cache: kvCache) : nil,
-      version: Version.current, pictures: cacheBytes.map { PictureStore(bytes: $0) } ?? PictureStore())
+      segmenter: segmenter, labeler: labeler, version: Version.current,
+      pictures: cacheBytes.map { PictureStore(bytes: $0) } ?? PictureStore())
+  }
+
+  /// The models alone, for `pipeline`, and to take the place of those of one.
+  func engines(
+    segments: Bool = true, labels: Bool = true
+  ) throws -> (segmenter: (any SegmentEngine)?, labeler: (any LabelEngine)?) {
+    let loader = ModelLoader(precision: precision)
+    return (
+      segments ? try loader.segmentEngine(segmenter) : nil,
+      labels ? try loader.labelEngine(labeler, visionTower: visionTower, cache: kvCache) : nil
+    )
   }
 }

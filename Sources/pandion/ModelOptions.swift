@@ -29,8 +29,10 @@ struct ModelOptions: ParsableArguments {
   var kvCache: CacheFormat?
 
   func validate() throws {
-    if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must lie in 1…1024") }
+    try Self.threadCounts.check(threads, "--threads")
   }
+
+  static let threadCounts = 1...1024
 
   func apply() { if let threads { ComputePool.setThreads(threads) } }
 }
@@ -57,3 +59,11 @@ extension PrecisionChoice: ExpressibleByArgument {
 }
 
 extension CacheFormat: ExpressibleByArgument {}
+
+extension ClosedRange<Int> {
+  /// - Throws: a `ValidationError` which names the option, for a value outside.
+  func check(_ value: Int?, _ option: String) throws {
+    guard let value, !contains(value) else { return }
+    throw ValidationError("\(option) must lie in \(lowerBound)…\(upperBound)")
+  }
+}

@@ -1,3 +1,4 @@
+import Daemon
 import Foundation
 import Synchronization
 
@@ -24,11 +25,6 @@ struct ProgressBar {
     let end = done >= total ? "\n" : ""
     FileHandle.standardError.write(Data("\r\(title) \(bar) \(done)/\(total)  \(left) s left \(end)".utf8))
   }
-}
-
-extension Duration {
-  /// In seconds.
-  var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
 
 /// One bar a file, for work that reports from another thread.

@@ -44,12 +44,14 @@ struct Serve: ParsableCommand {
   @OptionGroup var models: ModelOptions
 
   func validate() throws {
-    if let queue, !(1...65_536).contains(queue) { throw ValidationError("--queue must lie in 1…65536") }
-    if let queuePerClient, !(1...65_536).contains(queuePerClient) {
-      throw ValidationError("--queue-per-client must lie in 1…65536")
-    }
-    if !(1...1 << 24).contains(cacheMb) { throw ValidationError("--cache-mb must lie in 1…\(1 << 24)") }
+    try Self.queueLengths.check(queue, "--queue")
+    try Self.queueLengths.check(queuePerClient, "--queue-per-client")
+    try Self.cacheSizes.check(cacheMb, "--cache-mb")
   }
+
+  static let queueLengths = 1...65_536
+  /// In MiB.
+  static let cacheSizes = 1...1 << 24
 
   func run() throws {
     let words = Array(CommandLine.arguments.drop { $0 != "serve" }.dropFirst())
@@ -90,6 +92,6 @@ struct Serve: ParsableCommand {
       let fixed = file.changes(from: old).filter { !$0.isReloaded }.map(\.name)
       if !fixed.isEmpty { Standard.error("\(file.path): a change of \(fixed.joined(separator: ", ")) takes a restart") }
     }
-    return try parse(words, file).models.reloaded()
+    return try parse(words, file).models.engines()
   }
 }

@@ -1,3 +1,4 @@
+import Daemon
 import Tensors
 import Yams
 
@@ -26,10 +27,10 @@ extension ServeFile {
       Key("segmenter", .text, isReloaded: true), Key("labeler", .text, isReloaded: true),
       Key("vision_tower", .text, isReloaded: true),
       Key("kv_cache", .choice(CacheFormat.allCases.map(\.rawValue)), isReloaded: true),
-      Key("precision", .choice(["auto"] + Precision.allCases.map(\.rawValue)), isReloaded: true),
-      Key("threads", .count(1...1024)),
-      Key("queue", .count(1...65_536)), Key("queue_per_client", .count(1...65_536)),
-      Key("cache_mb", .count(1...1 << 24)),
+      Key("precision", .choice(PrecisionChoice.allValueStrings), isReloaded: true),
+      Key("threads", .count(ModelOptions.threadCounts)),
+      Key("queue", .count(Serve.queueLengths)), Key("queue_per_client", .count(Serve.queueLengths)),
+      Key("cache_mb", .count(Serve.cacheSizes)),
     ]
   }
 

@@ -6,12 +6,6 @@ import ZeroMQ
 @testable import Daemon
 
 @Suite struct FairnessTests {
-  private static func label(_ id: String, priority: Int = 0) throws -> [[UInt8]] {
-    let header =
-      #"{"v":1,"op":"label","id":"\#(id)","priority":\#(priority),"image":{"blob":0,"encoding":"png"},"prompts":[{"points":[[16,12]],"point_labels":[1]}]}"#
-    return [Array(header.utf8), try Pictures.png()]
-  }
-
   /// Tickets of clients in the order in which a lane of one seat takes them.
   private func order(_ jobs: [(client: UInt8, priority: Int)]) throws -> [UInt64] {
     let context = try Context()
@@ -65,7 +59,7 @@ import ZeroMQ
     let gate = DispatchSemaphore(value: 0)
     let rig = try Rig(gate: gate) { $0.refusalsPerSecond = 20 }
     let worker = try rig.socket()
-    try worker.send(Self.label("work"))
+    try worker.send(Pictures.question("work"))
     rig.segmenter.started.wait()
     let flood = try Socket(rig.context, .dealer)
     try flood.connect(rig.endpoint)
@@ -75,7 +69,7 @@ import ZeroMQ
     let start = ContinuousClock.now
     for id in 0..<5 {
       let socket = try rig.socket()
-      try socket.send(Self.label("other \(id)"))
+      try socket.send(Pictures.question("other \(id)"))
       while try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)["active"]?.integer ?? 0 < 2 + id { usleep(1000) }
     }
     let took = ContinuousClock.now - start

@@ -115,6 +115,13 @@ enum Pictures {
   static func png() throws -> [UInt8] { try image.encodedPNG() }
   static func jpeg() throws -> [UInt8] { try image.encodedJPEG(quality: 90) }
 
+  /// A message that asks for the words of a click into it.
+  static func question(_ id: String, priority: Int = 0) throws -> [[UInt8]] {
+    let header =
+      #"{"v":1,"op":"label","id":"\#(id)","priority":\#(priority),"image":{"blob":0,"encoding":"png"},"prompts":[{"points":[[16,12]],"point_labels":[1]}]}"#
+    return [Array(header.utf8), try png()]
+  }
+
   /// The beginning of a PNG that says it is 100,000 × 100,000.
   static func hugePNG() throws -> [UInt8] {
     var bytes = try png()

@@ -6,32 +6,26 @@ import ZeroMQ
 @testable import Daemon
 
 @Suite struct GuardTests {
-  private static func label(_ id: String) throws -> [[UInt8]] {
-    let header =
-      #"{"v":1,"op":"label","id":"\#(id)","image":{"blob":0,"encoding":"png"},"prompts":[{"points":[[16,12]],"point_labels":[1]}]}"#
-    return [Array(header.utf8), try Pictures.png()]
-  }
-
   @Test func oneClientDoesNotShutOutTheOthers() throws {
     let gate = DispatchSemaphore(value: 0)
     let rig = try Rig(gate: gate) { $0.queuePerClient = 1 }
     let greedy = try rig.socket()
     let modest = try rig.socket()
-    try greedy.send(Self.label("a"))
+    try greedy.send(Pictures.question("a"))
     rig.segmenter.started.wait()
     for id in 0..<20 {
       let start = ContinuousClock.now
-      try greedy.send(Self.label("b\(id)"))
+      try greedy.send(Pictures.question("b\(id)"))
       let refused = try Rig.header(greedy)
       #expect(.now - start < .milliseconds(50))
       #expect(refused["error"]?["code"] == .string("busy") && refused["error"]?["retry_after_ms"]?.integer ?? 0 > 0)
     }
-    try modest.send(Self.label("c"))
+    try modest.send(Pictures.question("c"))
     for _ in 0..<2 { gate.signal() }
     #expect(try Rig.header(greedy)["masks"] != nil)
     #expect(try Rig.header(modest)["masks"] != nil)
     // What is finished is given back.
-    try greedy.send(Self.label("d"))
+    try greedy.send(Pictures.question("d"))
     gate.signal()
     #expect(try Rig.header(greedy)["masks"] != nil)
     let stats = try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)
@@ -44,9 +38,9 @@ import ZeroMQ
     let rig = try Rig(gate: gate) { $0.queueBytesPerClient = 10 }
     let socket = try rig.socket()
     // One request always fits.
-    try socket.send(Self.label("a"))
+    try socket.send(Pictures.question("a"))
     rig.segmenter.started.wait()
-    try socket.send(Self.label("b"))
+    try socket.send(Pictures.question("b"))
     #expect(try Rig.header(socket)["error"]?["code"] == .string("busy"))
     gate.signal()
     #expect(try Rig.header(socket)["masks"] != nil)
@@ -57,7 +51,7 @@ import ZeroMQ
     let gate = DispatchSemaphore(value: 0)
     let rig = try Rig(gate: gate)
     let socket = try rig.socket()
-    for _ in 0..<40 { try socket.send(Self.label("a")) }
+    for _ in 0..<40 { try socket.send(Pictures.question("a")) }
     rig.segmenter.started.wait()
     while try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)["repeated"] != .integer(39) {}
     gate.signal()

@@ -8,7 +8,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--long", action="store_true")
 parser.add_argument("--pandion", default=".build/release/pandion")
 parser.add_argument("--threads", default="1")
-parser.add_argument("--soak", type=int, help="seconds of the soak; 60, or 600 with --long, unless given")
+parser.add_argument("--soak", type=int, help="seconds of the soak; 60, or two hours with --long, unless given")
 parser.add_argument("drills", nargs="*")
 options = parser.parse_args()
 failed = []
@@ -22,6 +22,15 @@ def row(name, figure, holds):
     print(f"{name:<10} {'holds ' if holds else 'BROKEN'} {figure}", flush=True)
     if not holds:
         failed.append(name)
+
+
+def ready(seconds, *arguments):
+    """A daemon, a client, the handle of a picture, and the memory once it has answered so many seconds of clicks."""
+    daemon = start(*arguments)
+    client = Client(daemon.endpoint)
+    handle = client.handle()
+    times(client, handle, seconds)
+    return daemon, client, handle, daemon.rss
 
 
 def times(client, handle, seconds):
@@ -109,11 +118,8 @@ def killed():
 
 def strangers():
     """Connections that say nothing, say half, and never read; they stay open, the daemon has to let go of them."""
-    daemon = start()
-    client = Client(daemon.endpoint)
-    handle = client.handle()
-    times(client, handle, 2)
-    descriptors, rss = daemon.descriptors, daemon.rss
+    daemon, client, handle, rss = ready(2)
+    descriptors = daemon.descriptors
     silent = [raw(daemon.port, greet=False) for _ in range(1000)]
     for connection in silent[::2]: connection.sendall(b"\xff\0\0\0")
     deaf = [raw(daemon.port) for _ in range(100)]
@@ -259,11 +265,7 @@ def keys():
 
 def unread():
     """Clients that ask for large replies and never read them; the daemon holds so much of them and no more."""
-    daemon = start()
-    client = Client(daemon.endpoint)
-    handle = client.handle()
-    times(client, handle, 1)
-    rss = daemon.rss
+    daemon, client, handle, rss = ready(1)
     deaf = [raw(daemon.port) for _ in range(10)]
     top, worst = rss, 0
     for _ in range(4):
@@ -290,11 +292,8 @@ def unread():
 
 def endless():
     """A message that never ends: in frames of a byte, each of which takes the library some sixty; then in large ones."""
-    daemon = start()
-    client = Client(daemon.endpoint)
-    handle = client.handle()
-    times(client, handle, 1)
-    rss, top, figures = daemon.rss, 0, []
+    daemon, client, handle, rss = ready(1)
+    top, figures = 0, []
     for frame in (b"\1\1x" * 20_000, b"\3" + struct.pack(">Q", 1 << 20) + bytes(1 << 20)):
         connection, sent, begin = raw(daemon.port), 0, time.monotonic()
         try:
@@ -334,10 +333,8 @@ def terminated():
 
 
 def soak():
-    seconds = options.soak or (600 if options.long else 60)
-    daemon = start()
-    client = Client(daemon.endpoint)
-    handle = client.handle()
+    seconds = options.soak or (7200 if options.long else 60)
+    daemon, client, handle, _ = ready(1)
     draw, samples, begin, asked = random.Random(3), [], time.monotonic(), 0
     while (now := time.monotonic() - begin) < seconds:
         kind = draw.randrange(6)
@@ -357,7 +354,7 @@ def soak():
     # Minutes cannot tell a megabyte an hour; they tell descriptors, threads, and leaks that are gross.
     row("soak", f"{asked} requests in {seconds} s: {samples[0][1]:.1f} -> {samples[-1][1]:.1f} MB, slope {slope:.1f} MB/h; "
         f"descriptors {kept[0][2]} -> {kept[-1][2]}, threads {kept[0][3]} -> {kept[-1][3]}",
-        flat and (slope < 1 if seconds >= 3600 else samples[-1][1] - kept[0][1] < (4 if seconds >= 600 else 8)))
+        flat and (slope < 1 if options.long or seconds >= 3600 else samples[-1][1] - kept[0][1] < (4 if seconds >= 600 else 8)))
     daemon.stop()
 
 

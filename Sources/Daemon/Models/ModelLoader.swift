@@ -59,22 +59,20 @@ public struct ModelLoader: Sendable {
         return try ModelLoader(catalog: catalog, precision: precision).labelerSource(
           folder.lastPathComponent, visionTower: visionTower)
       }
-      var source = try OspreySource(folder: specification, visionTower: visionTower)
-      source.trunkPrecision = try precision.precision(nil)
-      return source
+      return try OspreySource(
+        folder: specification, visionTower: visionTower, trunkPrecision: precision.precision(nil))
     }
     let model = try catalog.find(specification)
     guard let part = model.manifest.labeler else { throw ModelError.hasNo(part: "labeler", name: specification) }
     let tower = try visionTower ?? part.visionTower.map { name throws(ModelError) in try model.existing(name) }
-    var source = try OspreySource(
+    return try OspreySource(
       configuration: model.existing(part.config ?? "config.json"),
       tokenizer: model.existing(part.tokenizer ?? "tokenizer.model"),
       weights: Self.openWeights(model.existing(part.file)),
       visionTower: tower.map { path throws(CheckpointError) in try openCheckpoint(path) },
       preprocessor: ImagePreprocessor(size: part.imageSize ?? 512),
-      calibration: part.vocabularyCalibration ?? VocabularyCalibration())
-    source.trunkPrecision = try precision.precision(part.precisions)
-    return source
+      calibration: part.vocabularyCalibration ?? VocabularyCalibration(),
+      trunkPrecision: precision.precision(part.precisions))
   }
 
   /// A checkpoint, or several that an index names.
