@@ -3,6 +3,11 @@
 #include "include/ckernels.h"
 #include "include/cktiles.h"
 
+int *ck_loop_depth(void) {
+  static _Thread_local int depth;
+  return &depth;
+}
+
 extern const ck_kernels ck_scalar;
 extern const ck_block_kernels ck_blocks_scalar;
 extern const ck_tiles ck_tiles_scalar, ck_tiles_bf16_scalar, ck_tiles_int8_scalar;

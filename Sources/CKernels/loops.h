@@ -230,29 +230,6 @@ static void CK_NAME(scale)(float *restrict x, float s, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] *= s;
 }
 
-static void CK_NAME(depthwise_row)(const float *restrict x, size_t height, size_t width, size_t channels,
-                                   const float *restrict weight, const float *restrict bias, size_t k, size_t stride,
-                                   ptrdiff_t padding, size_t out_y, float *restrict y, size_t out_width) {
-  for (size_t out_x = 0; out_x < out_width; out_x++) {
-    float *restrict out = y + out_x * channels;
-    if (bias)
-      memcpy(out, bias, channels * sizeof(float));
-    else
-      memset(out, 0, channels * sizeof(float));
-    for (size_t ky = 0; ky < k; ky++) {
-      ptrdiff_t in_y = (ptrdiff_t)(out_y * stride + ky) - padding;
-      if (in_y < 0 || in_y >= (ptrdiff_t)height) continue;
-      for (size_t kx = 0; kx < k; kx++) {
-        ptrdiff_t in_x = (ptrdiff_t)(out_x * stride + kx) - padding;
-        if (in_x < 0 || in_x >= (ptrdiff_t)width) continue;
-        const float *restrict in = x + ((size_t)in_y * width + (size_t)in_x) * channels;
-        const float *restrict w = weight + (ky * k + kx) * channels;
-        for (size_t c = 0; c < channels; c++) out[c] += in[c] * w[c];
-      }
-    }
-  }
-}
-
 // One step of a softmax that sees its columns block by block (Milakov and Gimelshein, 2018): x[rows, cols] become
 // exp(x − top), where `tops` are the greatest so far, `sums` the sums so far; what was made before has to be multiplied by `shrink`.
 static void CK_NAME(softmax_step)(float *restrict x, size_t rows, size_t cols, size_t stride, float *restrict tops,
@@ -270,6 +247,7 @@ static void CK_NAME(softmax_step)(float *restrict x, size_t rows, size_t cols, s
 }
 
 #include "blocks.h"
+#include "depthwise.h"
 #include "dot.h"
 #ifdef CK_TILE_ROWS
 #include "tiles.h"

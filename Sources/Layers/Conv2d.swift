@@ -31,6 +31,9 @@ public struct Conv2d: Sendable {
     packed = precision == .fp32 ? nil : PackedMatrix(weight, precision)
   }
 
+  /// The weight `[k·k·in, out]` as products read it: packed for this once, in fp32.
+  func operand() -> PackedMatrix { packed ?? PackedMatrix(weight, .fp32) }
+
   /// `[H, W, in]` → `[H', W', out]`.
   public func callAsFunction(_ x: Tensor, _ activation: Activation? = nil) -> Tensor {
     x.convolved(weight, packed: packed, bias: bias, activation: activation, stride: stride, padding: padding)

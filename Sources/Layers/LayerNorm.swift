@@ -3,8 +3,8 @@ import Tensors
 
 /// `torch.nn.LayerNorm` over the last axis; on channels-last maps it is also SAM's `LayerNorm2d` over channels.
 public struct LayerNorm: Sendable {
-  let weight: Tensor
-  let bias: Tensor
+  public let weight: Tensor
+  public let bias: Tensor
   let epsilon: Float
 
   public init(_ scope: WeightScope, channels: Int = -1, epsilon: Float) throws(CheckpointError) {

@@ -8,7 +8,7 @@ public struct Linear: Sendable {
   /// `[out]`, where the checkpoint has one.
   public let bias: Tensor?
   /// The weight as the products of a lower precision read it.
-  private let packed: PackedMatrix?
+  private let matrix: PackedMatrix?
 
   public var inputs: Int { weight.shape[1] }
   public var outputs: Int { weight.shape[0] }
@@ -23,19 +23,25 @@ public struct Linear: Sendable {
   /// From tensors at hand: `weight [out, in]`, `bias [out]`.
   public init(weight: Tensor, bias: Tensor?, precision: Precision = .fp32) {
     precondition(weight.shape.count == 2 && (bias.map { $0.count == weight.shape[0] } ?? true))
-    (self.weight, self.bias) = (weight, bias)
-    packed = precision == .fp32 ? nil : PackedMatrix(transposing: weight, precision)
-    if packed != nil { weight.letGo() }
+    self.init(weight, bias, precision == .fp32 ? nil : PackedMatrix(transposing: weight, precision))
+    if matrix != nil { weight.letGo() }
   }
+
+  private init(_ weight: Tensor, _ bias: Tensor?, _ matrix: PackedMatrix?) {
+    (self.weight, self.bias, self.matrix) = (weight, bias, matrix)
+  }
+
+  /// The same with its weight packed in fp32 too, for many products in a row.
+  public func packed() -> Linear { Linear(weight, bias, operand()) }
 
   /// `[…, in]` → `[…, out]`.
   public func callAsFunction(_ x: Tensor, _ activation: Activation? = nil) -> Tensor {
-    guard let packed else { return x.linear(weight, bias: bias, activation: activation) }
-    return x.multiplied(by: packed, bias: bias, activation: activation)
+    guard let matrix else { return x.linear(weight, bias: bias, activation: activation) }
+    return x.multiplied(by: matrix, bias: bias, activation: activation)
   }
 
   /// The weight as products read it: packed for this once, in fp32.
-  func operand() -> PackedMatrix { packed ?? PackedMatrix(transposing: weight, .fp32) }
+  func operand() -> PackedMatrix { matrix ?? PackedMatrix(transposing: weight, .fp32) }
 }
 
 extension Linear {

@@ -77,7 +77,13 @@ struct ViTBlock: Sendable {
 
   /// `[g, g, C]`, in place.
   func callAsFunction(_ x: inout Tensor) {
-    x.add(attention(norm1(x)))
+    if let window = attention.window {
+      let attention = attention.packed()
+      x.addToWindows(of: window) { attention(norm1($0)) }
+    } else {
+      let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
+      x.add(attention(norm1(x).reshaped([1, height, width, channels])).reshaped(x.shape))
+    }
     mlp(norm2(x), addingTo: &x)
   }
 }
@@ -86,16 +92,18 @@ struct ViTBlock: Sendable {
 /// `Attention` and `add_decomposed_rel_pos`.
 struct ViTAttention: Sendable {
   /// `qkv` is packed `[3, heads, d]`; its thirds are views of the same memory.
-  let q: Linear
-  let k: Linear
-  let v: Linear
-  let output: Linear
+  private(set) var q: Linear
+  private(set) var k: Linear
+  private(set) var v: Linear
+  private(set) var output: Linear
   /// `[2s − 1, d]` for s positions a side, last first: position q's terms for keys 0..<s are then consecutive.
   let relativeRows: Tensor
   let relativeColumns: Tensor
   let heads: Int
   /// The window's side, or nil where attention is global.
   let window: Int?
+  /// The side of what is attended to.
+  private let side: Int
   let precision: Precision
 
   init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
@@ -107,7 +115,7 @@ struct ViTAttention: Sendable {
       throw scope.malformed("rel_pos_h", "has shape \(rows.shape), but \(headWidth) does not divide width \(width)")
     }
     heads = width / headWidth
-    let side = (length + 1) / 2
+    side = (length + 1) / 2
     guard length % 2 == 1, side == grid || side <= EncoderLimits.window else {
       throw scope.malformed("rel_pos_h", "has length \(length), which fits no window and no grid of side \(grid)")
     }
@@ -123,41 +131,44 @@ struct ViTAttention: Sendable {
     relativeColumns = Tensor.concatenated((0..<length).reversed().map { columns.rows($0..<$0 + 1) })
   }
 
-  /// `[g, g, C]` → `[g, g, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
-    guard let window else {
-      let mixed = attend(x.reshaped([1, height * width, channels]), side: height)
-      return output(mixed).reshaped([height, width, channels])
-    }
-    let windows = x.windows(of: window)
-    let mixed = attend(windows.reshaped([windows.shape[0], window * window, channels]), side: window)
-    return output(mixed).reshaped([windows.shape[0], window, window, channels])
-      .joiningWindows(height: height, width: width)
+  /// The same with all weights packed, for products window by window.
+  func packed() -> ViTAttention {
+    var copy = self
+    (copy.q, copy.k, copy.v, copy.output) = (q.packed(), k.packed(), v.packed(), output.packed())
+    return copy
   }
 
-  /// `softmax(q kᵀ/√d + rows + columns) v` among the `side`² tokens of each batch entry. The relative terms use the unscaled
-  /// queries: one product of all queries with all relative positions, from which each query takes its own stretch.
-  private func attend(_ tokens: Tensor, side: Int) -> Tensor {
+  /// `softmax(q kᵀ/√d + rows + columns) v` among the tokens of each batch entry, `[n, h, w, C]` → `[n, h, w, C]`. A window that is cut is
+  /// attended to with its padding: tokens of zeros, of which biases are left.
+  ///
+  /// The relative terms use the unscaled queries: one product of all queries with all relative positions, from which each query
+  /// takes its own stretch.
+  func callAsFunction(_ tokens: Tensor) -> Tensor {
+    let (batch, height, width, channels) = (tokens.shape[0], tokens.shape[1], tokens.shape[2], tokens.shape[3])
+    let (count, headWidth) = (height * width, channels / heads)
+    let (heads, side, length) = (self.heads, self.side, 2 * side - 1)
     let queries = q(tokens)
-    let (count, headWidth) = (queries.shape[1], queries.shape[2] / heads)
-    let (heads, length) = (self.heads, 2 * side - 1)
-    let flat = queries.reshaped([-1, headWidth])  // [B·N·heads, d]
-    let rowTerms = flat.linear(relativeRows)  // [B·N·heads, 2s − 1]
+    func seen(_ projected: Linear) -> Tensor {
+      projected(tokens).padded(to: side, with: projected.bias).reshaped([batch, side * side, channels])
+    }
+    let flat = queries.reshaped([-1, headWidth])  // [n·h·w·heads, d]
+    let rowTerms = flat.linear(relativeRows)  // [n·h·w·heads, 2s − 1]
     let columnTerms = flat.linear(relativeColumns)
-    return rowTerms.withUnsafe { rowTerms in
+    let mixed = rowTerms.withUnsafe { rowTerms in
       columnTerms.withUnsafe { columnTerms in
         Tensor.attention(
-          queries: queries, keys: k(tokens), values: v(tokens), heads: heads, scale: 1 / Float(headWidth).squareRoot(),
+          queries: queries.reshaped([batch, count, channels]), keys: seen(k), values: seen(v), heads: heads,
+          scale: 1 / Float(headWidth).squareRoot(),
           bias: .blocks { scores in
             guard let rowTerms = rowTerms.baseAddress, let columnTerms = columnTerms.baseAddress else { return }
             for i in scores.queries {
               let start = ((scores.batch * count + i) * heads + scores.head) * length + side - 1
               scores.addGrid(
-                i, byRow: rowTerms + (start - i / side), byColumn: columnTerms + (start - i % side), side: side)
+                i, byRow: rowTerms + (start - i / width), byColumn: columnTerms + (start - i % width), side: side)
             }
           }, precision: precision)
       }
     }
+    return output(mixed)
   }
 }

@@ -1,45 +1,93 @@
 import Tensors
 
 extension Tensor {
-  /// Cuts a map into square windows, after zero padding at the right and the bottom where they do not divide it.
+  /// Adds to a map, window by window, what `body` makes of them, in place. Each is worked out by one thread, in whose caches all of it
+  /// stays.
   ///
-  /// - Returns: `[windows, size, size, C]` for `[H, W, C]`, windows row by row.
-  func windows(of size: Int) -> Tensor {
+  /// Official code pads the map until windows divide it; here those at the right and the bottom are cut, since most of what
+  /// padding would yield is thrown away.
+  ///
+  /// - Parameters:
+  ///   - size: of a window's side.
+  ///   - body: of some neighbours of the same shape, `[n, h, w, C]`, h and w at most `size`; returns as many numbers.
+  mutating func addToWindows(of size: Int, _ body: (Tensor) -> Tensor) {
     let (height, width, channels) = (shape[0], shape[1], shape[2])
-    let (down, across) = ((height + size - 1) / size, (width + size - 1) / size)
-    return withUnsafe { source in
-      Tensor([down * across, size, size, channels]) { out in
-        guard let from = source.baseAddress, let to = out.baseAddress else { return }
-        if down * size != height || across * size != width { out.initialize(repeating: 0) }
-        for y in 0..<height {
-          for window in 0..<across {
-            let x = window * size
-            let target = ((y / size * across + window) * size + y % size) * size
-            (to + target * channels).update(
-              from: from + (y * width + x) * channels, count: min(size, width - x) * channels)
+    let runs = WindowRun.all(height: height, width: width, size: size)
+    withUnsafeMutable { map in
+      guard let map = map.baseAddress else { return }
+      ComputePool.forEachAlone(runs.count) { i in
+        let run = runs[i]
+        let tokens = Tensor([run.count, run.height, run.width, channels]) { tokens in
+          guard let tokens = tokens.baseAddress else { return }
+          run.forEachRow(of: width) { row, place in
+            (tokens + row * run.width * channels).update(from: map + place * channels, count: run.width * channels)
+          }
+        }
+        body(tokens).withUnsafe { update in
+          guard let update = update.baseAddress else { return }
+          run.forEachRow(of: width) { row, place in
+            let (from, to) = (update + row * run.width * channels, map + place * channels)
+            for i in 0..<run.width * channels { to[i] += from[i] }
           }
         }
       }
     }
   }
 
-  /// Puts the windows of an `[H, W, C]` map together again, without the padding.
-  func joiningWindows(height: Int, width: Int) -> Tensor {
-    let (size, channels) = (shape[1], shape[3])
-    let across = (width + size - 1) / size
-    precondition(shape[0] == across * ((height + size - 1) / size))
+  /// Windows `[n, h, w, C]` as the official padding has them, `[n, size, size, C]`.
+  ///
+  /// - Parameter token: what stands where nothing is, `[C]`; zeros if nil.
+  func padded(to size: Int, with token: Tensor?) -> Tensor {
+    let (count, height, width, channels) = (shape[0], shape[1], shape[2], shape[3])
+    guard height < size || width < size else { return self }
+    let token = token ?? Tensor([channels])
     return withUnsafe { source in
-      Tensor([height, width, channels]) { out in
-        guard let from = source.baseAddress, let to = out.baseAddress else { return }
-        for y in 0..<height {
-          for window in 0..<across {
-            let x = window * size
-            let start = ((y / size * across + window) * size + y % size) * size
-            (to + (y * width + x) * channels).update(
-              from: from + start * channels, count: min(size, width - x) * channels)
+      token.withUnsafe { token in
+        Tensor([count, size, size, channels]) { out in
+          guard let from = source.baseAddress, let token = token.baseAddress, let to = out.baseAddress else { return }
+          for row in 0..<count * size {
+            let (window, y, target) = (row / size, row % size, to + row * size * channels)
+            let kept = y < height ? width : 0
+            target.update(from: from + (window * height + y) * width * channels, count: kept * channels)
+            for x in kept..<size { (target + x * channels).update(from: token, count: channels) }
           }
         }
       }
+    }
+  }
+}
+
+/// Windows beside each other, all of one shape.
+private struct WindowRun {
+  let y: Int
+  let x: Int
+  let height: Int
+  let width: Int
+  /// How many, each `width` to the right of the last.
+  let count: Int
+
+  /// Enough tokens for products to be worth their start.
+  private static let tokens = 196
+
+  static func all(height: Int, width: Int, size: Int) -> [WindowRun] {
+    let most = max(1, tokens / (size * size))
+    var runs: [WindowRun] = []
+    for y in stride(from: 0, to: height, by: size) {
+      let down = min(size, height - y)
+      for x in stride(from: 0, to: width, by: most * size) {
+        let whole = min(most, (width - x) / size)
+        if whole > 0 { runs.append(WindowRun(y: y, x: x, height: down, width: size, count: whole)) }
+        let rest = min(width, x + most * size) - (x + whole * size)
+        if rest > 0 { runs.append(WindowRun(y: y, x: x + whole * size, height: down, width: rest, count: 1)) }
+      }
+    }
+    return runs
+  }
+
+  /// Calls with each row of each window, counted from 0, and the cell of a map where it begins.
+  func forEachRow(of mapWidth: Int, _ body: (_ row: Int, _ place: Int) -> Void) {
+    for window in 0..<count {
+      for row in 0..<height { body(window * height + row, (y + row) * mapWidth + x + window * width) }
     }
   }
 }

@@ -11,11 +11,11 @@ package struct TinyViT: StagedImageEncoder {
   /// `patch_embed.seq.0`, `patch_embed.seq.2`: two strided convolutions.
   let stem: [Conv2d]
   /// `layers.0`: convolutions only.
-  let convolutions: [MBConv]
+  let convolutions: [InvertedBottleneck]
   /// `layers.1`…`layers.3`.
   let stages: [[TinyViTBlock]]
   /// `layers.i.downsample`, after each stage but the last.
-  let merges: [PatchMerging]
+  let merges: [InvertedBottleneck]
   let neck: Neck
 
   /// Depths, widths, heads and windows are read from shapes. No tensor tells the input's size, so it is given.
@@ -31,16 +31,17 @@ package struct TinyViT: StagedImageEncoder {
     guard width > 0 else { throw seq.malformed("2.c.weight", "is empty") }
 
     let layers = scope["layers"]
-    var convolutions: [MBConv] = []
+    var convolutions: [InvertedBottleneck] = []
     for i in 0..<layers[0]["blocks"].listCount() {
-      convolutions.append(try MBConv(layers[0]["blocks"][i], width: width))
+      convolutions.append(try InvertedBottleneck(mbConv: layers[0]["blocks"][i], width: width))
     }
     self.convolutions = convolutions
 
-    var (stages, merges) = ([[TinyViTBlock]](), [PatchMerging]())
+    var (stages, merges) = ([[TinyViTBlock]](), [InvertedBottleneck]())
     for i in 1...3 {
       // The last merge keeps the grid: a stride no tensor tells.
-      let merge = try PatchMerging(layers[i - 1]["downsample"], inputs: width, stride: i < 3 ? 2 : 1)
+      let merge = try InvertedBottleneck(
+        patchMerging: layers[i - 1]["downsample"], inputs: width, stride: i < 3 ? 2 : 1)
       merges.append(merge)
       width = merge.outputs
       let blocks = layers[i]["blocks"]
@@ -74,54 +75,28 @@ package struct TinyViT: StagedImageEncoder {
   }
 }
 
-/// An inverted bottleneck with a residual before its last GELU. Source: `tiny_vit_sam.py`, `MBConv`.
-struct MBConv: Sendable {
-  let expand: Conv2d
-  let depthwise: DepthwiseConv2d
-  let project: Conv2d
-
-  init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
-    expand = try Conv2d(scope["conv1"]["c"], batchNorm: scope["conv1"]["bn"], inputs: width, kernel: 1)
-    let hidden = expand.outputs
-    depthwise = try DepthwiseConv2d(
-      scope["conv2"]["c"], batchNorm: scope["conv2"]["bn"], channels: hidden, kernel: 3, padding: 1)
-    project = try Conv2d(
-      scope["conv3"]["c"], batchNorm: scope["conv3"]["bn"], inputs: hidden, outputs: width, kernel: 1)
+extension InvertedBottleneck {
+  /// With a residual before its last GELU. Source: `tiny_vit_sam.py`, `MBConv`.
+  fileprivate init(mbConv scope: WeightScope, width: Int) throws(CheckpointError) {
+    try self.init(scope, inputs: width, outputs: width, stride: 1, isResidual: true)
   }
 
-  /// `[H, W, C]` → `[H, W, C]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var y = depthwise(expand(x, .gelu))
-    y.gelu()
-    y = project(y)
-    y.add(x)
-    y.gelu()
-    return y
-  }
-}
-
-/// Widens the channels and, with stride 2, halves the grid. Source: `tiny_vit_sam.py`, `PatchMerging`.
-struct PatchMerging: Sendable {
-  let expand: Conv2d
-  let depthwise: DepthwiseConv2d
-  let project: Conv2d
-
-  var outputs: Int { project.outputs }
-
-  init(_ scope: WeightScope, inputs: Int, stride: Int) throws(CheckpointError) {
-    expand = try Conv2d(scope["conv1"]["c"], batchNorm: scope["conv1"]["bn"], inputs: inputs, kernel: 1)
-    let width = expand.outputs
-    guard width > 0 else { throw scope.malformed("conv1.c.weight", "is empty") }
-    depthwise = try DepthwiseConv2d(
-      scope["conv2"]["c"], batchNorm: scope["conv2"]["bn"], channels: width, kernel: 3, stride: stride, padding: 1)
-    project = try Conv2d(
-      scope["conv3"]["c"], batchNorm: scope["conv3"]["bn"], inputs: width, outputs: width, kernel: 1)
+  /// Widens the channels and, with stride 2, halves the grid. Source: `tiny_vit_sam.py`, `PatchMerging`.
+  fileprivate init(patchMerging scope: WeightScope, inputs: Int, stride: Int) throws(CheckpointError) {
+    try self.init(scope, inputs: inputs, outputs: -1, stride: stride, isResidual: false)
   }
 
-  /// `[H, W, in]` → `[⌈H/stride⌉, ⌈W/stride⌉, out]`.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    var y = depthwise(expand(x, .gelu))
-    y.gelu()
-    return project(y)
+  private init(
+    _ scope: WeightScope, inputs: Int, outputs: Int, stride: Int, isResidual: Bool
+  ) throws(CheckpointError) {
+    let widen = try Conv2d(scope["conv1"]["c"], batchNorm: scope["conv1"]["bn"], inputs: inputs, kernel: 1)
+    let wide = widen.outputs
+    guard wide > 0 else { throw scope.malformed("conv1.c.weight", "is empty") }
+    let depthwise = try DepthwiseConv2d(
+      scope["conv2"]["c"], batchNorm: scope["conv2"]["bn"], channels: wide, kernel: 3, stride: stride, padding: 1)
+    let narrow = try Conv2d(
+      scope["conv3"]["c"], batchNorm: scope["conv3"]["bn"], inputs: wide, outputs: isResidual ? outputs : wide,
+      kernel: 1)
+    self.init(widen: widen, depthwise: depthwise, narrow: narrow, isResidual: isResidual)
   }
 }

@@ -23,7 +23,8 @@ struct TinyViTBlock: Sendable {
 
   /// `[H, W, C]`, in place.
   func callAsFunction(_ x: inout Tensor) {
-    x.add(attention(x))
+    let attention = attention.packed()
+    x.addToWindows(of: attention.window) { attention($0) }
     x = localConvolution(x)
     mlp(norm(x), addingTo: &x)
   }
@@ -33,10 +34,13 @@ struct TinyViTBlock: Sendable {
 struct TinyViTAttention: Sendable {
   let norm: LayerNorm
   /// `qkv` is packed `[heads, (q, k, v), d]`; here taken apart.
-  let q: Linear
-  let k: Linear
-  let v: Linear
-  let output: Linear
+  private(set) var q: Linear
+  private(set) var k: Linear
+  private(set) var v: Linear
+  private(set) var output: Linear
+  /// Of a token that padding brings in: its key and its value, `[C]`.
+  let paddedKey: Tensor
+  let paddedValue: Tensor
   /// `[heads, s², s²]`
   let table: Tensor
   let heads: Int
@@ -63,6 +67,9 @@ struct TinyViTAttention: Sendable {
         weight: split.row(i).reshaped([width, width]), bias: bias.row(i).reshaped([width]), precision: scope.precision)
     }
     (q, k, v) = (part(0), part(1), part(2))
+    // The normalisation comes after the official zero padding, so that of padded tokens its bias is left.
+    let padding = norm.bias.reshaped([1, width])
+    (paddedKey, paddedValue) = (k(padding).reshaped([width]), v(padding).reshaped([width]))
     output = try Linear(scope["proj"], inputs: width, outputs: width)
     table = Self.table(stored.values, heads: heads, side: side)
   }
@@ -82,15 +89,40 @@ struct TinyViTAttention: Sendable {
     }
   }
 
-  /// `[H, W, C]` → `[H, W, C]`. The normalisation comes after the zero padding, so that padded tokens are its bias.
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
-    let windows = norm(x.windows(of: window))
-    let tokens = windows.reshaped([windows.shape[0], window * window, channels])
+  /// The same with all weights packed, for products window by window.
+  func packed() -> TinyViTAttention {
+    var copy = self
+    (copy.q, copy.k, copy.v, copy.output) = (q.packed(), k.packed(), v.packed(), output.packed())
+    return copy
+  }
+
+  /// Among the tokens of each window, `[n, h, w, C]` → `[n·h·w, C]`.
+  func callAsFunction(_ windows: Tensor) -> Tensor {
+    let (count, height, width, channels) = (windows.shape[0], windows.shape[1], windows.shape[2], windows.shape[3])
+    let tokens = norm(windows)
+    func seen(_ projected: Linear, _ padding: Tensor) -> Tensor {
+      projected(tokens).padded(to: window, with: padding).reshaped([count, window * window, channels])
+    }
     let mixed = Tensor.attention(
-      queries: q(tokens), keys: k(tokens), values: v(tokens), heads: heads,
-      scale: 1 / Float(channels / heads).squareRoot(), bias: .table(table), precision: precision)
-    return output(mixed).reshaped([windows.shape[0], window, window, channels])
-      .joiningWindows(height: height, width: width)
+      queries: q(tokens).reshaped([count, height * width, channels]), keys: seen(k, paddedKey),
+      values: seen(v, paddedValue), heads: heads, scale: 1 / Float(channels / heads).squareRoot(),
+      bias: height == window && width == window ? .table(table) : .table(table(height: height, width: width)),
+      precision: precision)
+    return output(mixed)
+  }
+
+  /// The rows of `table` for the queries of a window that is cut, `[heads, h·w, s²]`.
+  private func table(height: Int, width: Int) -> Tensor {
+    let area = window * window
+    return table.withUnsafe { table in
+      Tensor([heads, height * width, area]) { out in
+        for head in 0..<heads {
+          for i in 0..<height * width {
+            let (from, to) = ((head * area + i / width * window + i % width) * area, (head * height * width + i) * area)
+            for j in 0..<area { out[to + j] = table[from + j] }
+          }
+        }
+      }
+    }
   }
 }

@@ -56,12 +56,13 @@ struct BlockUpscaling: Sendable {
   /// `[out]`
   private let secondBias: [Float]
   private let outputs: Int
+  private let precision: Precision
 
   /// Nil for a norm over the whole map.
-  init?(_ upscaling: Upscaling) {
+  init?(_ upscaling: Upscaling, _ precision: Precision) {
     guard case .channels(let norm) = upscaling.norm else { return nil }
-    self.norm = norm
-    first = PackedMatrix(upscaling.first.weight, .fp32)
+    (self.norm, self.precision) = (norm, precision)
+    first = PackedMatrix(upscaling.first.weight, precision)
     let bias = upscaling.first.bias
     firstBias = Tensor.concatenated([bias, bias, bias, bias])
     second = upscaling.second.weight.transposed()
@@ -83,7 +84,7 @@ struct BlockUpscaling: Sendable {
         all[row * count..<(row + 1) * count].initialize(repeating: secondBias[row % outputs])
       }
     }
-    fine.add(second, multipliedBy: PackedMatrix(transposing: pixels, .fp32), bias: nil)
+    fine.add(second, multipliedBy: PackedMatrix(transposing: pixels, precision), bias: nil)
     fine.gelu()
     return (0..<4).map { filters.multiplied(by: fine.rows($0 * outputs..<($0 + 1) * outputs)) }
   }

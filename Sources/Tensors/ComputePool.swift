@@ -34,7 +34,16 @@ public enum ComputePool {
       return
     }
     // A few pieces a thread, so that one late thread does not hold up the rest.
-    let parts = min(pieces * 4, count / max(grain, 1))
+    perform(min(pieces * 4, count / max(grain, 1)), of: count, body)
+  }
+
+  /// Calls `body` with each of `0..<count`, which are large and of different sizes: whoever is done takes the next one.
+  public static func forEachAlone(_ count: Int, _ body: (Int) -> Void) {
+    guard !isInside, threads > 1, count > 1 else { return (0..<count).forEach(body) }
+    perform(count, of: count) { part in part.forEach(body) }
+  }
+
+  private static func perform(_ parts: Int, of count: Int, _ body: (Range<Int>) -> Void) {
     withoutActuallyEscaping(body) { body in
       let job = UncheckedJob(body: body)
       DispatchQueue.concurrentPerform(iterations: parts) { part in

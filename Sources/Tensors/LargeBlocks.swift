@@ -12,12 +12,18 @@ enum LargeBlocks {
   /// What malloc would map anew too, or cut off its heap's end again and again.
   static let least = 1 << 17
   /// What is kept unused, in bytes, at most; what has been unused for longest goes first.
-  private static let limit = 48 << 20
+  private static let limit = 160 << 20
 
   private static let kept = Mutex<[(bytes: Int, address: UInt)]>([])
 
+  /// So that tensors of about the same size share their blocks. A page that is never written takes no memory.
+  private static func rounded(_ bytes: Int) -> Int {
+    bytes <= 1 << 40 ? 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount) : bytes
+  }
+
   /// Memory that begins at a page, not set to anything; nil where there is none.
-  static func take(_ bytes: Int) -> UnsafeMutableRawPointer? {
+  static func take(_ wanted: Int) -> UnsafeMutableRawPointer? {
+    let bytes = rounded(wanted)
     let found = kept.withLock { kept -> UInt? in
       kept.lastIndex { $0.bytes == bytes }.map { kept.remove(at: $0).address }
     }
@@ -31,7 +37,8 @@ enum LargeBlocks {
     return pointer
   }
 
-  static func give(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+  static func give(_ pointer: UnsafeMutableRawPointer, _ wanted: Int) {
+    let bytes = rounded(wanted)
     let gone = kept.withLock { kept -> [(bytes: Int, address: UInt)] in
       kept.append((bytes, UInt(bitPattern: pointer)))
       var total = kept.reduce(0) { $0 + $1.bytes }

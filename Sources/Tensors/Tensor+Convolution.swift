@@ -59,16 +59,20 @@ extension Tensor {
     precondition(weight.shape == [kernel, kernel, channels], "depthwise convolution of \(shape) by \(weight.shape)")
     let outHeight = (height + 2 * padding - kernel) / stride + 1
     let outWidth = (width + 2 * padding - kernel) / stride + 1
-    // Captured as a plain pointer: the bias lives as long as this call.
     return withUnsafe { source in
       weight.withUnsafe { w in
         (bias ?? Tensor([channels])).withUnsafe { b in
           Tensor([outHeight, outWidth, channels]) { out in
-            guard let to = out.baseAddress else { return }
-            ComputePool.forEach(outHeight, grain: 1) { rows in
-              for y in rows {
+            guard let from = source.baseAddress, let to = out.baseAddress else { return }
+            ComputePool.forEach(outHeight, grain: 1) { part in
+              var rows = [UnsafePointer<Float>?](repeating: nil, count: kernel)
+              for y in part {
+                for ky in 0..<kernel {
+                  let row = y * stride + ky - padding
+                  rows[ky] = row >= 0 && row < height ? from + row * width * channels : nil
+                }
                 kernels.depthwise_row(
-                  source.baseAddress, height, width, channels, w.baseAddress, b.baseAddress, kernel, stride, padding, y,
+                  &rows, width, channels, w.baseAddress, b.baseAddress, kernel, stride, padding,
                   to + y * outWidth * channels, outWidth)
               }
             }

@@ -83,7 +83,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [(1, 1, 3, 1), (5, 7, 19, 1), (8, 6, 33, 2)])
+  @Test(arguments: [(1, 1, 3, 1), (5, 7, 19, 1), (8, 6, 33, 2), (4, 9, 150, 1)])
   func depthwiseAgreesWithItsDefinition(height: Int, width: Int, channels: Int, stride: Int) {
     for set in Self.sets {
       for k in [3, 7] {
@@ -95,7 +95,13 @@ import Testing
         let outHeight = (height + 2 * padding - k) / stride + 1
         var y = [Float](repeating: 0, count: outWidth * channels)
         for oy in 0..<outHeight {
-          set.depthwise_row(x, height, width, channels, weight, bias, k, stride, padding, oy, &y, outWidth)
+          x.withUnsafeBufferPointer { x in
+            var rows = (0..<k).map { ky -> UnsafePointer<Float>? in
+              let iy = oy * stride + ky - padding
+              return iy >= 0 && iy < height ? x.baseAddress.map { $0 + iy * width * channels } : nil
+            }
+            set.depthwise_row(&rows, width, channels, weight, bias, k, stride, padding, &y, outWidth)
+          }
           for ox in 0..<outWidth {
             for c in 0..<channels {
               var sum = Double(bias[c])

@@ -10,11 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// How many parallel loops the calling thread is in; Swift has no variables of a thread.
-static inline int *ck_loop_depth(void) {
-  static _Thread_local int depth;
-  return &depth;
-}
+/// How many parallel loops the calling thread is in; Swift has no variables of a thread. Not inline: each of the rooms that include
+/// this would have a variable of its own.
+int *ck_loop_depth(void);
 
 typedef struct ck_kernels {
   const char *name;
@@ -42,10 +40,10 @@ typedef struct ck_kernels {
   /// x *= s.
   void (*scale)(float *x, float s, size_t n);
   /// One output row of a depthwise convolution, channels last, zero padding.
-  /// x[height, width, channels], weight[k, k, channels], y[out_width, channels]; bias may be NULL.
-  void (*depthwise_row)(const float *x, size_t height, size_t width, size_t channels, const float *weight,
-                        const float *bias, size_t k, size_t stride, ptrdiff_t padding, size_t out_y, float *y,
-                        size_t out_width);
+  /// rows: k rows of the map, [width, channels] each, NULL where padding is; weight[k, k, channels], bias[channels],
+  /// y[out_width, channels].
+  void (*depthwise_row)(const float *const *rows, size_t width, size_t channels, const float *weight, const float *bias,
+                        size_t k, size_t stride, size_t padding, float *y, size_t out_width);
   /// y[n] = the stored numbers, in float32; `blocks` at any alignment, n a multiple of the block's length (1, 1, 32, 32,
   /// 256, 256). The formats are ggml's.
   void (*dequantize_f16)(const void *blocks, float *y, size_t n);
