@@ -96,14 +96,12 @@ struct ViTAttention: Sendable {
   private(set) var k: Linear
   private(set) var v: Linear
   private(set) var output: Linear
-  /// `[2s − 1, d]` for s positions a side, last first: position q's terms for keys 0..<s are then consecutive.
-  let relativeRows: Tensor
-  let relativeColumns: Tensor
+  /// `rel_pos_h`, `rel_pos_w`
+  let positions: RelativePositions
   let heads: Int
+  let scale: Float
   /// The window's side, or nil where attention is global.
   let window: Int?
-  /// The side of what is attended to.
-  private let side: Int
   let precision: Precision
 
   init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
@@ -115,7 +113,7 @@ struct ViTAttention: Sendable {
       throw scope.malformed("rel_pos_h", "has shape \(rows.shape), but \(headWidth) does not divide width \(width)")
     }
     heads = width / headWidth
-    side = (length + 1) / 2
+    let side = (length + 1) / 2
     guard length % 2 == 1, side == grid || side <= EncoderLimits.window else {
       throw scope.malformed("rel_pos_h", "has length \(length), which fits no window and no grid of side \(grid)")
     }
@@ -127,8 +125,8 @@ struct ViTAttention: Sendable {
     }
     (q, k, v) = (third(0), third(1), third(2))
     output = try Linear(scope["proj"], inputs: width, outputs: width)
-    relativeRows = Tensor.concatenated((0..<length).reversed().map { rows.rows($0..<$0 + 1) })
-    relativeColumns = Tensor.concatenated((0..<length).reversed().map { columns.rows($0..<$0 + 1) })
+    scale = 1 / Float(headWidth).squareRoot()
+    positions = RelativePositions(rows: rows, columns: columns, scale: scale, precision: precision)
   }
 
   /// The same with all weights packed, for products window by window.
@@ -138,37 +136,17 @@ struct ViTAttention: Sendable {
     return copy
   }
 
-  /// `softmax(q kᵀ/√d + rows + columns) v` among the tokens of each batch entry, `[n, h, w, C]` → `[n, h, w, C]`. A window that is cut is
-  /// attended to with its padding: tokens of zeros, of which biases are left.
-  ///
-  /// The relative terms use the unscaled queries: one product of all queries with all relative positions, from which each query
-  /// takes its own stretch.
+  /// `softmax(q kᵀ/√d + rows + columns) v` among the tokens of each batch entry, `[n, h, w, C]` → `[n·h·w, C]`. A window that is
+  /// cut is attended to with its padding: tokens of zeros, of which biases are left.
   func callAsFunction(_ tokens: Tensor) -> Tensor {
     let (batch, height, width, channels) = (tokens.shape[0], tokens.shape[1], tokens.shape[2], tokens.shape[3])
-    let (count, headWidth) = (height * width, channels / heads)
-    let (heads, side, length) = (self.heads, self.side, 2 * side - 1)
-    let queries = q(tokens)
+    let side = positions.side
     func seen(_ projected: Linear) -> Tensor {
       projected(tokens).padded(to: side, with: projected.bias).reshaped([batch, side * side, channels])
     }
-    let flat = queries.reshaped([-1, headWidth])  // [n·h·w·heads, d]
-    let rowTerms = flat.linear(relativeRows)  // [n·h·w·heads, 2s − 1]
-    let columnTerms = flat.linear(relativeColumns)
-    let mixed = rowTerms.withUnsafe { rowTerms in
-      columnTerms.withUnsafe { columnTerms in
-        Tensor.attention(
-          queries: queries.reshaped([batch, count, channels]), keys: seen(k), values: seen(v), heads: heads,
-          scale: 1 / Float(headWidth).squareRoot(),
-          bias: .blocks { scores in
-            guard let rowTerms = rowTerms.baseAddress, let columnTerms = columnTerms.baseAddress else { return }
-            for i in scores.queries {
-              let start = ((scores.batch * count + i) * heads + scores.head) * length + side - 1
-              scores.addGrid(
-                i, byRow: rowTerms + (start - i / width), byColumn: columnTerms + (start - i % width), side: side)
-            }
-          }, precision: precision)
-      }
-    }
-    return output(mixed)
+    return output(
+      Tensor.attention(
+        queries: q(tokens).reshaped([batch, height * width, channels]), keys: seen(k), values: seen(v), heads: heads,
+        scale: scale, bias: .relative(positions.cut(to: width)), precision: precision))
   }
 }

@@ -12,13 +12,15 @@ enum LargeBlocks {
   /// What malloc would map anew too, or cut off its heap's end again and again.
   static let least = 1 << 17
   /// What is kept unused, in bytes, at most; what has been unused for longest goes first.
-  private static let limit = 160 << 20
+  private static let limit = 96 << 20
+  private static let hugePage = 2 << 20
 
   private static let kept = Mutex<[(bytes: Int, address: UInt)]>([])
 
-  /// So that tensors of about the same size share their blocks. A page that is never written takes no memory.
+  /// So that an encoder's tensors, which are of about the same size, share their blocks; a page that is never written takes no
+  /// memory. Smaller ones are mostly weights, which stay.
   private static func rounded(_ bytes: Int) -> Int {
-    bytes <= 1 << 40 ? 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount) : bytes
+    (1 << 23...1 << 40).contains(bytes) ? 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount) : bytes
   }
 
   /// Memory that begins at a page, not set to anything; nil where there is none.
@@ -32,7 +34,8 @@ enum LargeBlocks {
     let pointer = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let pointer, pointer != MAP_FAILED else { return nil }
     #if canImport(Glibc)
-      madvise(pointer, bytes, MADV_HUGEPAGE)
+      // Not of the last pages, of which much would be left over.
+      madvise(pointer, wanted & ~(hugePage - 1), MADV_HUGEPAGE)
     #endif
     return pointer
   }

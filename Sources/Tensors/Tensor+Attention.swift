@@ -5,31 +5,46 @@ public enum AttentionBias {
   case none
   /// One table for every batch entry: `[heads, N, M]`, added to the scaled scores.
   case table(Tensor)
-  /// Written by the caller, for scores that are never held as a whole: called with a block of the scaled scores to add to.
-  case blocks((AttentionScores) -> Void)
+  /// Terms of each query for the rows and the columns of the grid that the keys are.
+  case relative(RelativePositions)
   /// Query `i` sees keys `0...offset + i`.
   case causal(offset: Int)
 }
 
-/// A block of one head's scores, `[queries, keys]`, rows `stride` apart.
-public struct AttentionScores {
-  public let batch: Int
-  public let head: Int
-  public let queries: Range<Int>
-  public let keys: Range<Int>
-  public let stride: Int
-  let base: UnsafeMutablePointer<Float>
+/// Decomposed relative positions (Li et al., "MViTv2", 2022): keys are the cells of a square grid, and a query at (y, x) adds to its score
+/// of the key at (y′, x′) its products with two vectors, one for y − y′ and one for x − x′.
+public struct RelativePositions: Sendable {
+  /// `[d, 2s − 1]`, last position first: a query's terms for keys 0..<s are then consecutive.
+  let rows: PackedMatrix
+  let columns: PackedMatrix
+  /// s, of the grid.
+  public let side: Int
+  /// How many queries stand in a row: at most s, where a window is cut.
+  private(set) var width: Int
+  /// The attention's.
+  let precision: Precision
 
-  /// Adds `byRow[y] + byColumn[x]` to a query's score of each key, keys being the cells y·side + x of a grid.
-  public func addGrid(
-    _ query: Int, byRow: UnsafePointer<Float>, byColumn: UnsafePointer<Float>, side: Int
-  ) {
-    kernels.add_grid(row(query).baseAddress, byRow, byColumn, side, keys.lowerBound, keys.count)
+  /// - Parameters:
+  ///   - rows, columns: `[2s − 1, d]`, what queries are multiplied with before any scale.
+  ///   - scale: of the attention; that of queries is taken out again.
+  public init(rows: Tensor, columns: Tensor, scale: Float, precision: Precision) {
+    precondition(rows.shape == columns.shape && rows.shape[0] % 2 == 1)
+    func packed(_ positions: Tensor) -> PackedMatrix {
+      var reversed = Tensor.concatenated((0..<positions.shape[0]).reversed().map { positions.rows($0..<$0 + 1) })
+      reversed.scale(by: 1 / scale)
+      return PackedMatrix(transposing: reversed, precision)
+    }
+    (self.rows, self.columns, self.precision) = (packed(rows), packed(columns), precision)
+    side = (rows.shape[0] + 1) / 2
+    width = side
+    precondition(self.rows.stretch == self.rows.inner, "queries of \(self.rows.inner) numbers")
   }
 
-  /// The scores of a query of the block, one for each of its keys.
-  public func row(_ query: Int) -> UnsafeMutableBufferPointer<Float> {
-    UnsafeMutableBufferPointer(start: base + (query - queries.lowerBound) * stride, count: keys.count)
+  /// The same for queries of which so many stand in a row.
+  public func cut(to width: Int) -> RelativePositions {
+    var copy = self
+    copy.width = width
+    return copy
   }
 }
 
@@ -55,7 +70,13 @@ extension Tensor {
     precondition(d * heads == queryWidth && d * keyHeads == keyWidth && e * keyHeads == valueWidth)
     precondition(values.shape[1] == m && heads % keyHeads == 0)
     precondition((keys.shape[0] == batch || keys.shape[0] == 1) && values.shape[0] == keys.shape[0])
-    if case .table(let table) = bias { precondition(table.shape == [heads, n, m]) }
+    switch bias {
+    case .table(let table): precondition(table.shape == [heads, n, m])
+    case .relative(let positions):
+      precondition(
+        positions.side * positions.side == m && positions.rows.inner == d && positions.precision == precision)
+    case .none, .causal: break
+    }
     return queries.withUnsafe { q in
       keys.withUnsafe { k in
         values.withUnsafe { v in
@@ -101,6 +122,11 @@ private struct BlockedAttention {
   /// 14 queries by 512 keys of scores are 28 KiB.
   private static let keysPerBlock = 512
 
+  /// From a query's relative terms to the next one's.
+  private var termStride: Int {
+    if case .relative(let positions) = bias { panels(positions.rows.columns) * width } else { 0 }
+  }
+
   private func panels(_ columns: Int) -> Int { (columns + width - 1) / width }
   /// What lies packed for one head: a panel for each `width` keys; for each block of keys, panels for a head's width.
   private var keyBytes: Int { panels(m) * Int(tiles.panel_bytes(d)) }
@@ -115,7 +141,7 @@ private struct BlockedAttention {
     }
     let strips = (n + height - 1) / height
     ComputePool.forEach(batch * heads * strips, grain: max(1, (1 << 15) / (height * m))) { part in
-      let scratch = Scratch(tiles, keys: min(Self.keysPerBlock, m), d: d, e: e)
+      let scratch = Scratch(tiles, keys: min(Self.keysPerBlock, m), d: d, e: e, terms: termStride)
       for job in part {
         let (entry, first) = (job / strips, job % strips * height)
         let (b, head) = (entry / heads, entry % heads)
@@ -160,10 +186,13 @@ private struct BlockedAttention {
     let tops: Buffer
     let totals: Buffer
     let shrink: Buffer
+    /// Relative terms `[rows, 2s − 1]`, for rows and for columns.
+    let rowTerms: Buffer
+    let columnTerms: Buffer
     let stride: Int
     let e: Int
 
-    init(_ tiles: ck_tiles, keys: Int, d: Int, e: Int) {
+    init(_ tiles: ck_tiles, keys: Int, d: Int, e: Int, terms: Int) {
       let (height, width) = (Int(tiles.rows), Int(tiles.columns))
       stride = (keys + width - 1) / width * width
       self.e = (e + width - 1) / width * width
@@ -175,6 +204,8 @@ private struct BlockedAttention {
       tops = Buffer(uninitialized: height)
       totals = Buffer(uninitialized: height)
       shrink = Buffer(uninitialized: height)
+      rowTerms = Buffer(uninitialized: height * terms)
+      columnTerms = Buffer(uninitialized: height * terms)
     }
   }
 
@@ -188,6 +219,14 @@ private struct BlockedAttention {
     for row in 0..<count { (scratch.scaled.base + row * d).update(from: from + row * heads * d, count: d) }
     kernels.scale(scratch.scaled.base, scale, count * d)
     tiles.pack_strip(scratch.scaled.base, d, count, padded, d, scratch.queries.bytes)
+    if case .relative(let positions) = bias {
+      for (matrix, terms) in [(positions.rows, scratch.rowTerms.base), (positions.columns, scratch.columnTerms.base)] {
+        for panel in 0..<panels(matrix.columns) {
+          tiles.multiply(
+            padded, scratch.queries.bytes, matrix.panel(panel, from: 0), d, terms + panel * width, termStride, 0)
+        }
+      }
+    }
     scratch.tops.base.update(repeating: -.infinity, count: count)
     scratch.totals.base.update(repeating: 0, count: count)
 
@@ -198,10 +237,7 @@ private struct BlockedAttention {
           padded, scratch.queries.bytes, keys + (firstKey + panel) / width * Int(tiles.panel_bytes(d)), d,
           scratch.scores.base + panel, scratch.stride, 0)
       }
-      add(
-        bias,
-        to: AttentionScores(
-          batch: b, head: head, queries: queries, keys: keyRange, stride: scratch.stride, base: scratch.scores.base))
+      addBias(head, queries, keyRange, scratch)
       kernels.softmax_step(
         scratch.scores.base, count, keyRange.count, scratch.stride, scratch.tops.base, scratch.totals.base,
         scratch.shrink.base)
@@ -224,23 +260,29 @@ private struct BlockedAttention {
     }
   }
 
-  private func add(_ bias: AttentionBias, to scores: AttentionScores) {
+  /// Adds to the scores of some queries and keys what `bias` says.
+  private func addBias(_ head: Int, _ queries: Range<Int>, _ keys: Range<Int>, _ scratch: borrowing Scratch) {
+    let scores = scratch.scores.base
     switch bias {
     case .none: break
     case .table(let table):
       table.withUnsafe { rows in
         guard let base = rows.baseAddress else { return }
-        for query in scores.queries {
-          kernels.add(
-            scores.row(query).baseAddress, base + (scores.head * n + query) * m + scores.keys.lowerBound,
-            scores.keys.count)
+        for (row, query) in queries.enumerated() {
+          kernels.add(scores + row * scratch.stride, base + (head * n + query) * m + keys.lowerBound, keys.count)
         }
       }
-    case .blocks(let write): write(scores)
+    case .relative(let positions):
+      for (row, query) in queries.enumerated() {
+        let first = row * termStride + positions.side - 1
+        kernels.add_grid(
+          scores + row * scratch.stride, scratch.rowTerms.base + first - query / positions.width,
+          scratch.columnTerms.base + first - query % positions.width, positions.side, keys.lowerBound, keys.count)
+      }
     case .causal(let offset):
-      for query in scores.queries {
-        let visible = min(max(offset + query + 1 - scores.keys.lowerBound, 0), scores.keys.count)
-        scores.row(query)[visible...].update(repeating: -.infinity)
+      for (row, query) in queries.enumerated() {
+        let visible = min(max(offset + query + 1 - keys.lowerBound, 0), keys.count)
+        (scores + row * scratch.stride + visible).update(repeating: -.infinity, count: keys.count - visible)
       }
     }
   }

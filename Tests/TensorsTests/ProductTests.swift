@@ -109,7 +109,7 @@ import Testing
     }
   }
 
-  enum Bias: CaseIterable { case none, table, causal, blocks }
+  enum Bias: CaseIterable { case none, table, causal, relative }
 
   /// More queries than a job takes and more keys than a block holds.
   @Test(arguments: Bias.allCases, [1, 2]) func attentionByBlocksIsTheWhole(kind: Bias, keyHeads: Int) {
@@ -123,24 +123,22 @@ import Testing
   }
 
   private func attention(_ kind: Bias, _ keyHeads: Int, _ precision: Precision, within limit: Double) {
-    let (n, m, heads, d, e) = (131, 1100, 2, 24, 40)
+    // 33² keys, for the relative kind; queries 29 a row.
+    let (n, m, side, width, heads, d, e) = (131, 1089, 33, 29, 2, 24, 40)
     let q = Tensor([1, n, heads * d], KernelTests.noise(n * heads * d, scale: 2))
     let k = Tensor([1, m, keyHeads * d], KernelTests.noise(m * keyHeads * d, scale: 2, seed: 2))
     let v = Tensor([1, m, keyHeads * e], KernelTests.noise(m * keyHeads * e, scale: 1, seed: 3))
     let table = Tensor([heads, n, m], KernelTests.noise(heads * n * m, scale: 3, seed: 4))
+    let rows = Tensor([2 * side - 1, d], KernelTests.noise((2 * side - 1) * d, scale: 0.3, seed: 5))
+    let columns = Tensor([2 * side - 1, d], KernelTests.noise((2 * side - 1) * d, scale: 0.3, seed: 6))
     let bias: AttentionBias =
       switch kind {
       case .none: .none
       case .table: .table(table)
       // The first queries see nothing of the later blocks, the last ones all.
       case .causal: .causal(offset: m - n - 3)
-      case .blocks:
-        .blocks { scores in
-          for i in scores.queries {
-            let row = scores.row(i)
-            for (j, key) in scores.keys.enumerated() { row[j] += table[scores.head, i, key] }
-          }
-        }
+      case .relative:
+        .relative(RelativePositions(rows: rows, columns: columns, scale: 0.3, precision: precision).cut(to: width))
       }
     let out = Tensor.attention(
       queries: q, keys: k, values: v, heads: heads, keyHeads: keyHeads, scale: 0.3, bias: bias,
@@ -153,7 +151,14 @@ import Testing
         }
         switch kind {
         case .none: break
-        case .table, .blocks: for j in 0..<m { scores[j] += Double(table[head, i, j]) }
+        case .relative:
+          for j in 0..<m {
+            let (dy, dx) = (i / width - j / side + side - 1, i % width - j % side + side - 1)
+            scores[j] += (0..<d).reduce(0.0) {
+              $0 + Double(q[0, i, head * d + $1]) * (Double(rows[dy, $1]) + Double(columns[dx, $1]))
+            }
+          }
+        case .table: for j in 0..<m { scores[j] += Double(table[head, i, j]) }
         case .causal: for j in (m - n - 3 + i + 1)..<m { scores[j] = -.infinity }
         }
         let top = scores.max() ?? 0
