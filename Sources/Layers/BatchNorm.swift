@@ -33,7 +33,7 @@ extension Conv2d {
     let (scale, shift) = try Tensor.foldedBatchNorm(batchNorm, channels: stored.shape[0])
     self.init(
       weight: stored.permuted([2, 3, 1, 0]).scalingColumns(by: scale), bias: shift, stride: stride, padding: padding,
-      precision: convolution.precision)
+      precision: convolution.precision.beyondLinear)
   }
 }
 

@@ -22,7 +22,7 @@ public struct Conv2d: Sendable {
     let stored = try scope.tensor("weight", [outputs, inputs, kernel, kernel])
     self.init(
       weight: stored.permuted([2, 3, 1, 0]), bias: bias ? try scope.tensor("bias", [stored.shape[0]]) : nil,
-      stride: stride, padding: padding, precision: scope.precision)
+      stride: stride, padding: padding, precision: scope.precision.beyondLinear)
   }
 
   /// From a weight already in `[k, k, in, out]` order, such as one that a batch norm was folded into.
@@ -36,7 +36,8 @@ public struct Conv2d: Sendable {
 
   /// `[H, W, in]` → `[H', W', out]`.
   public func callAsFunction(_ x: Tensor, _ activation: Activation? = nil) -> Tensor {
-    x.convolved(weight, packed: packed, bias: bias, activation: activation, stride: stride, padding: padding)
+    x.convolved(
+      operand(), kernel: kernel, bias: bias, activation: activation, stride: stride, padding: padding)
   }
 }
 

@@ -105,7 +105,7 @@ struct ViTAttention: Sendable {
   let precision: Precision
 
   init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
-    precision = scope.precision.ofAttention
+    precision = scope.precision.beyondLinear
     let rows = try scope.tensor("rel_pos_h", [-1, -1])
     let (length, headWidth) = (rows.shape[0], rows.shape[1])
     let columns = try scope.tensor("rel_pos_w", [length, headWidth])

@@ -26,15 +26,10 @@ struct MaskDecoder: Sendable {
   /// The heads of SAM's decoder, which no tensor tells; every published SAM has eight.
   static let heads = 8
 
-  /// - Parameters:
-  ///   - earlyWidth: the channels of the image encoder's early features, if it has them.
-  ///   - precision: of the products that go over the whole image.
-  init(
-    _ scope: WeightScope, width: Int, gridSize: Int, earlyWidth: Int?, precision: Precision
-  ) throws(CheckpointError) {
+  /// - Parameter earlyWidth: the channels of the image encoder's early features, if it has them.
+  init(_ scope: WeightScope, width: Int, gridSize: Int, earlyWidth: Int?) throws(CheckpointError) {
     let form = DecoderForm(scope)
-    transformer = try TwoWayTransformer(
-      scope["transformer"], width: width, heads: Self.heads, form: form, precision: precision)
+    transformer = try TwoWayTransformer(scope["transformer"], width: width, heads: Self.heads, form: form)
     let iouToken = try scope["iou_token"].tensor("weight", [1, width])
     let tokens = try scope["mask_tokens"].tensor("weight", [-1, width])
     maskTokens = tokens.shape[0]
@@ -42,7 +37,7 @@ struct MaskDecoder: Sendable {
       throw scope["mask_tokens"].malformed("weight", "holds \(maskTokens) tokens, at least 2 are needed")
     }
     upscaling = try form.upscaling(scope, inputs: width)
-    blockUpscaling = BlockUpscaling(upscaling, precision)
+    blockUpscaling = BlockUpscaling(upscaling)
     var hypernetworks: [MLP] = []
     for i in 0..<maskTokens {
       let mlp = scope["output_hypernetworks_mlps"][i]

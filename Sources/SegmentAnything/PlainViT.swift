@@ -101,7 +101,7 @@ struct PlainViTAttention: Sendable {
   let precision: Precision
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
-    precision = scope.precision.ofAttention
+    precision = scope.precision.beyondLinear
     let qkv = try Linear(scope["qkv"].computing(in: .fp32), inputs: width, outputs: 3 * width)
     func third(_ i: Int) -> Linear {
       let rows = i * width..<(i + 1) * width

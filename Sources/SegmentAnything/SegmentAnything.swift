@@ -29,7 +29,7 @@ public final class SegmentAnything: Sendable {
   ///   - checkpoint: official names, on their own or under `module.`, `model.` or `sam.`.
   ///   - imageSize: a hint where no tensor tells it (TinyViT, EfficientSAM; 1024 unless given), a multiple of 16.
   ///   - pixelMean, pixelStd: of red, green and blue in 0…255; SAM's own unless given.
-  ///   - precision: of the image encoder's products, and of the decoder's with the whole image (not in less than bf16).
+  ///   - precision: of the image encoder's products; the decoder's are always fp32.
   public init(
     _ checkpoint: any Checkpoint, imageSize: Int? = nil, pixelMean: [Float]? = nil, pixelStd: [Float]? = nil,
     precision: Precision = .fp32
@@ -58,7 +58,7 @@ public final class SegmentAnything: Sendable {
         scope["prompt_encoder"], imageSize: imageEncoder.imageSize, gridSize: imageEncoder.gridSize)
       maskDecoder = try MaskDecoder(
         scope["mask_decoder"], width: width, gridSize: imageEncoder.gridSize,
-        earlyWidth: (encoder as? any StagedImageEncoder)?.earlyWidth, precision: precision.ofAttention)
+        earlyWidth: (encoder as? any StagedImageEncoder)?.earlyWidth)
       architecture = maskDecoder.highQuality == nil ? name : name + "_hq"
       // The official loader of HQ-SAM takes what it needs and passes over the rest; the others do not.
       let isTolerant = maskDecoder.highQuality != nil

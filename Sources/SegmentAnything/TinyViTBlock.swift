@@ -48,7 +48,7 @@ struct TinyViTAttention: Sendable {
   let precision: Precision
 
   init(_ scope: WeightScope, width: Int) throws(CheckpointError) {
-    precision = scope.precision.ofAttention
+    precision = scope.precision.beyondLinear
     norm = try LayerNorm(scope["norm"], channels: width, epsilon: 1e-5)
     let stored = try scope.tensor("attention_biases", [-1, -1])
     let (heads, offsets) = (stored.shape[0], stored.shape[1])

@@ -104,8 +104,7 @@ struct TwoWayAttention: Sendable {
   /// - Parameters:
   ///   - keys: `[T, C]`. `values`: `[T, C]`.
   ///   - projected: whether the cells' queries are at hand.
-  ///   - precision: of products with cells.
-  func update(keys: Tensor, values: Tensor, projected: Bool, _ precision: Precision) -> Update {
+  func update(keys: Tensor, values: Tensor, projected: Bool) -> Update {
     let count = keys.shape[0]
     var perHead = headsFirst(k(keys))  // [heads, T, d/heads]
     perHead.scale(by: scale)
@@ -115,7 +114,7 @@ struct TwoWayAttention: Sendable {
     precondition(bias.map { $0.count == heads * count } ?? true)
     return Update(
       scores: projected ? onDiagonal(perHead) : times(perHead, q.weight), bias: projected ? nil : bias,
-      values: PackedMatrix(times(headsFirst(v(values)), outRows), precision), valueBias: out.bias, heads: heads)
+      values: PackedMatrix(times(headsFirst(v(values)), outRows), .fp32), valueBias: out.bias, heads: heads)
   }
 
   /// `[T, heads·e]` → `[heads, T, e]`.

@@ -7,11 +7,8 @@ struct TwoWayTransformer: Sendable {
   let layers: [TwoWayAttentionBlock]
   let finalAttention: TwoWayAttention
   let finalNorm: LayerNorm
-  /// Of products with the image's cells; those of tokens alone are fp32.
-  let precision: Precision
 
-  init(_ scope: WeightScope, width: Int, heads: Int, form: DecoderForm, precision: Precision) throws(CheckpointError) {
-    self.precision = precision
+  init(_ scope: WeightScope, width: Int, heads: Int, form: DecoderForm) throws(CheckpointError) {
     let depth = scope["layers"].listCount()
     var layers: [TwoWayAttentionBlock] = []
     for i in 0..<depth {
@@ -32,9 +29,9 @@ struct TwoWayTransformer: Sendable {
     let (keys, values, queries) = (toImage.k(located), toImage.v(cells), toTokens.q(located))
     let blocks = CellBlock.ranges(cells.shape[0]).map { range in
       ImageSide.Block(
-        cells: cells.rows(range), keys: PackedMatrix(transposing: keys.rows(range), precision),
-        values: PackedMatrix(values.rows(range), precision),
-        queries: PackedMatrix(transposing: queries.rows(range), precision))
+        cells: cells.rows(range), keys: PackedMatrix(transposing: keys.rows(range), .fp32),
+        values: PackedMatrix(values.rows(range), .fp32),
+        queries: PackedMatrix(transposing: queries.rows(range), .fp32))
     }
     return ImageSide(blocks: blocks, count: cells.count + keys.count + values.count + queries.count)
   }
@@ -64,8 +61,8 @@ struct TwoWayTransformer: Sendable {
           blocks.isEmpty
           ? (image.blocks[i].cells, image.blocks[i].queries) : (blocks[i].cells, blocks[i].located)
         let cells = update.norm(update.attention(previous.0, queries: previous.1))
-        let located = PackedMatrix(transposing: cells + positions.rows(ranges[i]), precision)
-        let seen = Glimpse(question, keys: located, values: PackedMatrix(cells, precision))
+        let located = PackedMatrix(transposing: cells + positions.rows(ranges[i]), .fp32)
+        let seen = Glimpse(question, keys: located, values: PackedMatrix(cells, .fp32))
         return (block: CellBlock(cells: cells, located: located), seen: seen)
       }
       blocks = passed.map(\.block)
@@ -78,7 +75,7 @@ struct TwoWayTransformer: Sendable {
       queries.add(layer.mlp(queries))
       queries = layer.norm3(queries)
       update = (
-        layer.imageToTokens.update(keys: queries + tokens, values: queries, projected: i == 0, precision), layer.norm4
+        layer.imageToTokens.update(keys: queries + tokens, values: queries, projected: i == 0), layer.norm4
       )
     }
     queries.add(see(finalAttention))

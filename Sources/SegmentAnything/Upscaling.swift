@@ -56,13 +56,12 @@ struct BlockUpscaling: Sendable {
   /// `[out]`
   private let secondBias: [Float]
   private let outputs: Int
-  private let precision: Precision
 
   /// Nil for a norm over the whole map.
-  init?(_ upscaling: Upscaling, _ precision: Precision) {
+  init?(_ upscaling: Upscaling) {
     guard case .channels(let norm) = upscaling.norm else { return nil }
-    (self.norm, self.precision) = (norm, precision)
-    first = PackedMatrix(upscaling.first.weight, precision)
+    self.norm = norm
+    first = PackedMatrix(upscaling.first.weight, .fp32)
     let bias = upscaling.first.bias
     firstBias = Tensor.concatenated([bias, bias, bias, bias])
     second = upscaling.second.weight.transposed()
@@ -84,7 +83,7 @@ struct BlockUpscaling: Sendable {
         all[row * count..<(row + 1) * count].initialize(repeating: secondBias[row % outputs])
       }
     }
-    fine.add(second, multipliedBy: PackedMatrix(transposing: pixels, precision), bias: nil)
+    fine.add(second, multipliedBy: PackedMatrix(transposing: pixels, .fp32), bias: nil)
     fine.gelu()
     return (0..<4).map { filters.multiplied(by: fine.rows($0 * outputs..<($0 + 1) * outputs)) }
   }

@@ -1,52 +1,63 @@
 extension Tensor {
-  /// A dense convolution with zero padding: patches are laid out as rows and multiplied at once.
+  /// A dense convolution with zero padding: patches are laid out as rows and multiplied, some rows of the result at a time.
   ///
   /// - Parameters:
-  ///   - weight: `[k, k, in, out]`: `Conv2d.init` brings a checkpoint's `[out, in, k, k]` into this order once.
-  ///   - packed: the same as a packed matrix `[k·k·in, out]`, where products have another precision.
+  ///   - weight: `[k·k·in, out]` of `[k, k, in, out]`: `Conv2d.init` brings a checkpoint's `[out, in, k, k]` into this order once.
   ///   - bias: `[out]` or none.
   /// - Returns: `[H', W', out]` for `[H, W, in]`, `H' = (H + 2·padding − k) / stride + 1`.
   public func convolved(
-    _ weight: Tensor, packed: PackedMatrix? = nil, bias: Tensor?, activation: Activation? = nil, stride: Int,
-    padding: Int
+    _ weight: PackedMatrix, kernel: Int, bias: Tensor?, activation: Activation? = nil, stride: Int, padding: Int
   ) -> Tensor {
     let (height, width, channels) = (shape[0], shape[1], shape[2])
-    let (kernel, outputs) = (weight.shape[0], weight.shape[3])
-    precondition(weight.shape == [kernel, kernel, channels, outputs], "convolution of \(shape) by \(weight.shape)")
+    precondition(weight.inner == kernel * kernel * channels, "convolution of \(shape) by \(weight.inner) numbers")
+    if kernel == 1, stride == 1, padding == 0 { return multiplied(by: weight, bias: bias, activation: activation) }
     let outHeight = (height + 2 * padding - kernel) / stride + 1
     let outWidth = (width + 2 * padding - kernel) / stride + 1
-    func product(_ rows: Tensor) -> Tensor {
-      if let packed { return rows.multiplied(by: packed, bias: bias, activation: activation) }
-      return rows.multiplied(
-        by: weight.reshaped([kernel * kernel * channels, outputs]), bias: bias, activation: activation)
-    }
-    if kernel == 1, stride == 1, padding == 0 { return product(self) }
-
-    let patches = withUnsafe { source in
-      Tensor([outHeight * outWidth, kernel * kernel * channels]) { out in
-        guard let from = source.baseAddress, let to = out.baseAddress else { return }
-        ComputePool.forEach(outHeight, grain: 4) { rows in
-          for y in rows {
-            var target = to + y * outWidth * kernel * kernel * channels
-            for x in 0..<outWidth {
-              for ky in 0..<kernel {
-                let inY = y * stride + ky - padding
-                for kx in 0..<kernel {
-                  let inX = x * stride + kx - padding
-                  if inY >= 0, inY < height, inX >= 0, inX < width {
-                    target.update(from: from + (inY * width + inX) * channels, count: channels)
-                  } else {
-                    target.update(repeating: 0, count: channels)
+    let outputs = weight.columns
+    // As many patches as products are worth their start with; they stay in the second cache.
+    let rowsAtOnce = max(1, 196 / outWidth)
+    return withUnsafe { source in
+      (bias ?? Tensor([outputs])).withUnsafe { bias in
+        Tensor([outHeight, outWidth, outputs]) { out in
+          guard let from = source.baseAddress, let to = out.baseAddress else { return }
+          let jobs = (outHeight + rowsAtOnce - 1) / rowsAtOnce
+          ComputePool.forEach(jobs, grain: 1) { part in
+            let patches = Buffer(uninitialized: rowsAtOnce * outWidth * weight.inner)
+            for job in part {
+              let rows = job * rowsAtOnce..<Swift.min(outHeight, (job + 1) * rowsAtOnce)
+              var target = patches.base
+              for y in rows {
+                for x in 0..<outWidth {
+                  for ky in 0..<kernel {
+                    let inY = y * stride + ky - padding
+                    // What a patch has of a row of the map lies in one piece, but for padding.
+                    let left = x * stride - padding
+                    let (first, last) = (Swift.max(0, left), Swift.min(width, left + kernel))
+                    guard inY >= 0, inY < height, first < last else {
+                      target.update(repeating: 0, count: kernel * channels)
+                      target += kernel * channels
+                      continue
+                    }
+                    target.update(repeating: 0, count: (first - left) * channels)
+                    target += (first - left) * channels
+                    target.update(from: from + (inY * width + first) * channels, count: (last - first) * channels)
+                    target += (last - first) * channels
+                    target.update(repeating: 0, count: (left + kernel - last) * channels)
+                    target += (left + kernel - last) * channels
                   }
-                  target += channels
                 }
               }
+              TiledProduct(
+                rows: rows.count * outWidth, a: patches.base, strideA: weight.inner, b: weight, adds: false,
+                finish: .init(bias: bias.baseAddress, activation: activation),
+                c: to + rows.lowerBound * outWidth * outputs,
+                strideC: outputs
+              ).run()
             }
           }
         }
       }
     }
-    return product(patches).reshaped([outHeight, outWidth, outputs])
   }
 
   /// A depthwise convolution with zero padding, one filter a channel.

@@ -30,11 +30,12 @@ import Testing
   }
 
   @Test func convolutionAgreesWithItsDefinition() {
-    let (h, w, cin, cout, k) = (5, 6, 3, 4, 3)
-    let x = Tensor([h, w, cin], KernelTests.noise(h * w * cin))
-    let weight = Tensor([k, k, cin, cout], KernelTests.noise(k * k * cin * cout, seed: 4))
-    for stride in [1, 2] {
-      let y = x.convolved(weight, bias: nil, stride: stride, padding: 1)
+    // The second map is narrower than the kernel.
+    for (h, w, stride) in [(5, 6, 1), (5, 1, 1), (45, 16, 1), (5, 6, 2)] {
+      let (cin, cout, k) = (3, 4, 3)
+      let x = Tensor([h, w, cin], KernelTests.noise(h * w * cin))
+      let weight = Tensor([k, k, cin, cout], KernelTests.noise(k * k * cin * cout, seed: 4))
+      let y = x.convolved(PackedMatrix(weight, .fp32), kernel: k, bias: nil, stride: stride, padding: 1)
       #expect(y.shape == [(h + 2 - k) / stride + 1, (w + 2 - k) / stride + 1, cout])
       for oy in 0..<y.shape[0] {
         for ox in 0..<y.shape[1] {
