@@ -42,6 +42,14 @@ import Wire
     #expect(pipeline.perform(request, blobs: [try picture("desk.jpg")]).header["masks"] == reply.header["masks"])
   }
 
+  @Test func aFolderIsAsGoodAsItsName() throws {
+    let folder = try catalog.find(ModelCatalog.defaultName).folder
+    let loader = ModelLoader(catalog: ModelCatalog(root: "/nowhere"))
+    #expect(try loader.segmenter(folder).imageSize == ModelLoader(catalog: catalog).segmenter().imageSize)
+    #expect(try loader.segmentEngine(folder).model.name == ModelCatalog.defaultName)
+    #expect(try loader.labelEngine(folder).model.name == ModelCatalog.defaultName)
+  }
+
   @Test func aModelFileCutInHalfIsNamed() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pandion-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }

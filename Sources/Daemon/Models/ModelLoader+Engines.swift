@@ -4,15 +4,15 @@ import Tensors
 extension ModelLoader {
   /// A segmenter as the stages want it, described by its name and its files' digests.
   public func segmentEngine(_ specification: String? = nil) throws -> SegmentAnythingEngine {
-    let specification = specification ?? ModelCatalog.defaultName
-    let model = try segmenter(specification)
-    guard !Self.isPath(specification) else {
-      return SegmentAnythingEngine(
-        model, name: Self.lastName(specification), digests: ModelDigests(unknown: [specification]))
+    let place = try place(specification)
+    let model = try segmenter(at: place)
+    switch place {
+    case .path(let path):
+      return SegmentAnythingEngine(model, name: Self.lastName(path), digests: ModelDigests(unknown: [path]))
+    case .model(let found):
+      let files = found.manifest.files.filter { $0.path == found.manifest.segmenter?.file }
+      return SegmentAnythingEngine(model, name: Self.lastName(found.folder), digests: found.digests(of: files))
     }
-    let found = try catalog.find(specification)
-    let files = found.manifest.files.filter { $0.path == found.manifest.segmenter?.file }
-    return SegmentAnythingEngine(model, name: specification, digests: found.digests(of: files))
   }
 
   /// A labeler likewise.
@@ -21,15 +21,15 @@ extension ModelLoader {
   public func labelEngine(
     _ specification: String? = nil, visionTower: String? = nil, cache: CacheFormat? = nil
   ) throws -> OspreyEngine {
-    let specification = specification ?? ModelCatalog.defaultName
-    let (model, paths) = try openLabeler(specification, visionTower: visionTower)
-    guard !Self.isPath(specification) else {
-      return OspreyEngine(
-        model, name: Self.lastName(specification), digests: ModelDigests(unknown: paths), cache: cache)
+    let place = try place(specification)
+    let (model, paths) = try labeler(at: place, visionTower: visionTower)
+    switch place {
+    case .path(let path):
+      return OspreyEngine(model, name: Self.lastName(path), digests: ModelDigests(unknown: paths), cache: cache)
+    case .model(let found):
+      let files = try found.files.filter { $0.path != found.manifest.segmenter?.file }
+      return OspreyEngine(model, name: Self.lastName(found.folder), digests: found.digests(of: files), cache: cache)
     }
-    let found = try catalog.find(specification)
-    let files = try found.files.filter { $0.path != found.manifest.segmenter?.file }
-    return OspreyEngine(model, name: specification, digests: found.digests(of: files), cache: cache)
   }
 
   private static func lastName(_ path: String) -> String { URL(fileURLWithPath: path).lastPathComponent }
