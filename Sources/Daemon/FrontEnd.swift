@@ -74,9 +74,10 @@ final class FrontEnd: @unchecked Sendable {
     for endpoint in configuration.controlEndpoints {
       controlEndpoints.append(try Self.bind(control, endpoint, secretKey))
     }
-    let ports = (dataEndpoints + controlEndpoints + (workers?.boundEndpoints ?? [])).filter { $0.hasPrefix("tcp://") }.compactMap {
-      $0.split(separator: ":").last.flatMap { Int32($0) }
-    }
+    let ports = (dataEndpoints + controlEndpoints + (workers?.boundEndpoints ?? [])).filter { $0.hasPrefix("tcp://") }
+      .compactMap {
+        $0.split(separator: ":").last.flatMap { Int32($0) }
+      }
     // Twice the limit, so that a message that is only somewhat too large is told so.
     let message = 2 * (pipeline.limits.blobBytes + pipeline.limits.headerBytes)
     let limits = IncomingGuard.Limits(message: message, all: max(configuration.queueBytes, message), growth: message)

@@ -12,7 +12,8 @@ struct Keygen: ParsableCommand {
   @Argument(help: ArgumentHelp("The folder of keys.", valueName: "FOLDER")) var folder: String
   @Option(help: ArgumentHelp("A client to make a key for.", valueName: "NAME")) var client: String?
   @Option(help: ArgumentHelp("A worker ('serve --stage') to make a key for.", valueName: "NAME")) var worker: String?
-  @Option(help: ArgumentHelp("Where the client's or the worker's secret key goes; NAME.key unless given.", valueName: "FILE"))
+  @Option(
+    help: ArgumentHelp("Where the client's or the worker's secret key goes; NAME.key unless given.", valueName: "FILE"))
   var file: String?
 
   func validate() throws {

@@ -11,8 +11,6 @@ final class Conversation {
     case refused(String)
   }
 
-  private static let heartbeat = Duration.milliseconds(500)
-
   private let worker: WorkerProcess
   private let socket: Socket
   /// The jobs that the daemon waits for, by ticket.
@@ -24,7 +22,10 @@ final class Conversation {
   private var isLeaving = false
   private var isWelcome = false
 
-  init(_ worker: WorkerProcess, _ socket: consuming Socket) { (self.worker, self.socket) = (worker, socket) }
+  init(_ worker: WorkerProcess, _ socket: consuming Socket) {
+    self.worker = worker
+    self.socket = socket
+  }
 
   func run() throws(ZeroMQError) -> End {
     // Whatever way it ends, nobody waits for what is under way.
@@ -34,13 +35,15 @@ final class Conversation {
     let bellIndex = poller.add(worker.bell)
     try introduce()
     while true {
-      _ = try poller.wait(milliseconds: 100)
+      // Several heartbeats fit the time after which one is missed.
+      let heartbeat = worker.timing.silence / 6
+      _ = try poller.wait(milliseconds: max(10, Int(heartbeat.seconds * 200)))
       if poller.isReady(socketIndex), let end = try listen() { return end }
       if poller.isReady(bellIndex) { while try worker.bell.receive() != nil {} }
       for news in worker.outbox.takeAll() { try pass(on: news) }
       if isLeaving, !isWelcome { return .done }
       if .now - heard > worker.timing.silence * 2 { return isLeaving ? .done : .silence }
-      if .now - said > Self.heartbeat { try say(.heartbeat(progress: ComputePool.progress &+ messages)) }
+      if .now - said > heartbeat { try say(.heartbeat(progress: ComputePool.progress &+ messages)) }
     }
   }
 

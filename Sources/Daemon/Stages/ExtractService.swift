@@ -18,7 +18,7 @@ public struct ExtractService: StageService {
   public func perform(_ work: StageWork) throws -> StageResult {
     let request = try work.request()
     let picture = try pictures.picture(work, StageWork.handle(request))
-    let features = try picture.remember(.features) { try labeler.look(picture.image) }
+    let features = try picture.remember(.features, of: StageWork.models) { try labeler.look(picture.image) }
     pictures.trim()
     switch request.operation {
     case .putImage:

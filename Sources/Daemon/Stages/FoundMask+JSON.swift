@@ -53,14 +53,7 @@ extension FoundMask {
     else { return nil }
     func score(_ key: String) -> Float? { json[key]?.double.map { Float($0) }.flatMap { $0.isFinite ? $0 : nil } }
     self.init(mask: mask, predictedIoU: score("predicted_iou"), stabilityScore: score("stability_score"))
-    if let points = json["point_coords"]?.array {
-      pointCoords = points.compactMap { point in
-        guard let x = point[0]?.double, let y = point[1]?.double, abs(x) <= 1 << 16, abs(y) <= 1 << 16 else {
-          return nil
-        }
-        return Point(x: Float(x), y: Float(y))
-      }
-    }
+    if let points = json["point_coords"]?.array { pointCoords = points.compactMap(Self.point) }
     if let box = json["crop_box"]?.array?.compactMap(\.integer), box.count == 4 { cropBox = box }
     if let given = json["logits"] {
       guard let index = given["blob"]?.integer, blobs.indices.contains(index),
@@ -70,5 +63,10 @@ extension FoundMask {
       else { return nil }
       logits = Logits(height: height, width: width, values: values)
     }
+  }
+
+  private static func point(_ json: JSONValue) -> Point<SourceFrame>? {
+    guard let x = json[0]?.double, let y = json[1]?.double, abs(x) <= 65536, abs(y) <= 65536 else { return nil }
+    return Point(x: Float(x), y: Float(y))
   }
 }

@@ -62,7 +62,9 @@ public struct LanguageService: StageService {
     guard let attached = work.message.attachment else { throw MissingAttachment() }
     guard attached.handle == handle, case .tokens(let rows, let columns) = attached.content,
       let values = LittleEndian.floats(attached.bytes)
-    else { throw WireError(.badRequest, "what is attached are not the finite tokens of the picture that the job is about") }
+    else {
+      throw WireError(.badRequest, "what is attached are not the finite tokens of the picture that the job is about")
+    }
     guard columns == labeler.width else {
       throw WireError(.internal, "the image tokens have \(columns) numbers, this language model takes \(labeler.width)")
     }

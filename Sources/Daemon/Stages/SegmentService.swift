@@ -25,7 +25,7 @@ public struct SegmentService: StageService {
   }
 
   private func perform(_ request: Request, _ picture: Picture, _ work: StageWork) throws -> StageResult {
-    let embedding = try picture.remember(.embedding) { try segmenter.embed(picture.image) }
+    let embedding = try picture.remember(.embedding, of: StageWork.models) { try segmenter.embed(picture.image) }
     pictures.trim()
     switch request.operation {
     case .putImage: return StageResult()

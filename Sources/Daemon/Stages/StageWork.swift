@@ -3,6 +3,9 @@ import Wire
 
 /// A job as a worker has it.
 public final class StageWork: Sendable {
+  /// A worker's models never change.
+  static let models = Pipeline.Models()
+
   let message: StageJobMessage
   private let cancelled = Atomic<Bool>(false)
   /// Takes what is known on the way to the result to the daemon.

@@ -6,7 +6,7 @@ extension WorkerHub {
     for isSuspect in [true, false] {
       for (lane, tickets) in waiting {
         for ticket in tickets where !stopped.contains(lane.stage) {
-          guard let job = jobs[ticket], job.deaths > 0 == isSuspect else { continue }
+          guard let job = jobs[ticket], (job.deaths > 0) == isSuspect else { continue }
           guard let identity = choose(lane, job) else {
             if isSuspect { stopped.insert(lane.stage) }
             break

@@ -62,7 +62,8 @@ final class WorkerHub: @unchecked Sendable {
 
   init(_ pool: WorkerPool, _ context: Context, secretKey: String?) throws(ZeroMQError) {
     self.pool = pool
-    socket = try Socket(context, .router, linger: 1000, maxFrameBytes: StageProtocol.bytes, highWater: 256, receiveHighWater: 8)
+    socket = try Socket(
+      context, .router, linger: 1000, maxFrameBytes: StageProtocol.bytes, highWater: 256, receiveHighWater: 8)
     bell = try Socket(context, .pull)
     try bell.bind(Self.endpoint)
     mailbox = try Mailbox(context, endpoint: Self.endpoint)
@@ -124,9 +125,13 @@ final class WorkerHub: @unchecked Sendable {
     }
     if case .ready(let ready) = message { return welcome(ready, identity) }
     if case .unknownVersion = message {
-      return send(.refused("this daemon speaks version \(StageProtocol.version) of the stages' protocol"), to: identity)
+      send(.refused("this daemon speaks version \(StageProtocol.version) of the stages' protocol"), to: identity)
+      return
     }
-    guard workers[identity] != nil else { return send(.again, to: identity) }
+    guard workers[identity] != nil else {
+      send(.again, to: identity)
+      return
+    }
     workers[identity]?.heard = .now
     switch message {
     case .ready, .unknownVersion: break
@@ -150,17 +155,12 @@ final class WorkerHub: @unchecked Sendable {
   }
 
   private func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
-    guard pool.stages.contains(ready.stage) else {
-      return send(.refused("stage '\(ready.stage.rawValue)' runs in the daemon itself"), to: identity)
-    }
     // The same one again, over a new connection perhaps: it lives, so that its jobs are not to blame for anything.
     for (old, worker) in workers where old == identity || worker.ready.name == ready.name { lose(old, blame: false) }
-    guard workers.count < Self.mostWorkers else { return send(.refused("there are too many workers"), to: identity) }
-    let other = workers.values.first { $0.ready.model.role == ready.model.role && $0.ready.model.differs(from: ready.model) }
-    if let other {
-      let message = "its model is \(ready.model.name), but that of '\(other.ready.name)' is another \(other.ready.model.name)"
-      pool.log("worker '\(ready.name)' is refused: \(message)")
-      return send(.refused(message), to: identity)
+    if let reason = objection(to: ready) {
+      pool.log("worker '\(ready.name)' is refused: \(reason)")
+      send(.refused(reason), to: identity)
+      return
     }
     workers[identity] = Worker(ready: ready)
     orphaned[ready.stage] = nil
@@ -168,6 +168,19 @@ final class WorkerHub: @unchecked Sendable {
     pool.withState { $0.isReady }(ready.name)
     pool.log("worker '\(ready.name)' serves stage '\(ready.stage.rawValue)'")
     send(.alive, to: identity)
+  }
+
+  private func objection(to ready: WorkerReady) -> String? {
+    guard pool.stages.contains(ready.stage) else {
+      return "stage '\(ready.stage.rawValue)' runs in the daemon itself"
+    }
+    guard workers.count < Self.mostWorkers else { return "there are too many workers" }
+    let other = workers.values.first {
+      $0.ready.model.role == ready.model.role && $0.ready.model.differs(from: ready.model)
+    }
+    return other.map {
+      "its model is \(ready.model.name), but that of '\($0.ready.name)' is another \($0.ready.model.name)"
+    }
   }
 
   private func obey(_ order: Order) {

@@ -46,7 +46,8 @@ public final class WorkerProcess: Sendable {
   ///   - endpoint: the daemon's, for workers.
   ///   - name: its own among all workers.
   public init(
-    _ service: any StageService, endpoint: String, name: String, keys: WorkerKeys? = nil, timing: WorkerTiming = .init(),
+    _ service: any StageService, endpoint: String, name: String, keys: WorkerKeys? = nil,
+    timing: WorkerTiming = .init(),
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(DaemonError) {
     (self.service, self.endpoint, self.name) = (service, endpoint, name)

@@ -1,3 +1,4 @@
+import CSystem
 import Foundation
 import Synchronization
 
@@ -106,7 +107,7 @@ public final class WorkerSupervisor: Sendable {
   private func spawn(_ arguments: [String], _ name: String) throws(DaemonError) -> pid_t {
     // No other child may hold an end, or the pipe would outlive this process.
     var ends: [Int32] = [-1, -1]
-    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0 else {
       throw .system(call: "socketpair", errno: errno)
     }
     var actions = posix_spawn_file_actions_t()
