@@ -332,6 +332,64 @@ def terminated():
         lost == 0 and codes == {0})
 
 
+def workers():
+    """kill -9 of one stage's worker after the other while four clients ask; each of their ids gets one final reply."""
+    count = 200 if options.long else 10
+    daemon = start("--workers", "2", "--workers-endpoint", f"ipc://{tempfile.mkdtemp(prefix='pandion-drill-')}/workers.sock")
+    clients = [Client(daemon.endpoint) for _ in range(4)]
+    handle = clients[0].handle()
+    draw, asked, replies, codes, again = random.Random(4), {}, {}, {}, 0
+    poller = zmq.Poller()
+    for client in clients: poller.register(client.socket, zmq.POLLIN)
+
+    def ask(client):
+        # Other points each time, so that nothing is poison for what went before.
+        prompts = [{"points": [[draw.uniform(1, 600), draw.uniform(1, 400)]], "point_labels": [1]}]
+        request = {"op": draw.choice(["segment", "label"]), "image": {"handle": handle}, "prompts": prompts, "id": uuid.uuid4().hex}
+        asked[request["id"]] = client
+        client.send(request)
+
+    def listen(seconds, goes_on=True):
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            ready = dict(poller.poll(max(1, left * 1000)))
+            for client in clients:
+                while client.socket in ready and (reply := client.receive(0)):
+                    assert reply["final"] and asked.get(reply["id"]) is client
+                    replies[reply["id"]] = replies.get(reply["id"], 0) + 1
+                    code = reply.get("error", {}).get("code", "answered")
+                    codes[code] = codes.get(code, 0) + 1
+                    if goes_on: ask(client)
+            if not goes_on and len(replies) == len(asked): break
+
+    for client in clients:
+        for _ in range(3): ask(client)
+    listen(1)
+    stages, gone = ["segment", "extract", "language"], {}
+    for number in range(count):
+        stage = stages[number % 3]
+        victims = daemon.workers(stage)
+        if not victims:
+            listen(0.5)
+            victims = daemon.workers(stage)
+        victim = draw.choice(victims)
+        os.kill(victim, signal.SIGKILL)
+        gone[stage] = gone.get(stage, 0) + 1
+        listen(draw.uniform(0.05, 0.4))
+    listen(60, goes_on=False)
+    time.sleep(0.5)
+    listen(0.2, goes_on=False)
+    stats = daemon.stats()["workers"]
+    alive = daemon.process.poll() is None
+    code = daemon.stop()
+    unanswered, twice = len(asked) - len(replies), sum(n > 1 for n in replies.values())
+    row("workers", f"kill -9 of {sum(gone.values())} workers under load ({', '.join(f'{n} {s}' for s, n in gone.items())}): "
+        f"{len(asked)} ids, {unanswered} unanswered, {twice} answered twice; {', '.join(f'{n} {c}' for c, n in sorted(codes.items()))}; "
+        f"{stats['lost']} lost workers seen, {stats['retried']} jobs went to another; exit {code}",
+        alive and code == 0 and unanswered == twice == 0 and set(codes) <= {"answered", "poison", "model_unavailable"}
+        and codes["answered"] > len(asked) * 0.9 and stats["lost"] == count)
+
+
 def soak():
     seconds = options.soak or (7200 if options.long else 60)
     daemon, client, handle, _ = ready(1)
@@ -358,7 +416,7 @@ def soak():
     daemon.stop()
 
 
-DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, soak]
+DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, workers, soak]
 if options.drills[:1] == ["flood"]:
     flood(options.drills[1], int(options.drills[2]))
     sys.exit()
