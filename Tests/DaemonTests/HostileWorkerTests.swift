@@ -1,5 +1,6 @@
 import Foundation
 import Masks
+import Synchronization
 import Testing
 import Wire
 import ZeroMQ
@@ -77,6 +78,26 @@ import ZeroMQ
     let stats = try rig.stats()
     #expect(stats["segment"] == .integer(1) && (stats["strange"]?.integer ?? 0) > 8)
     #expect(worker.leave())
+    try rig.stop()
+  }
+
+  @Test func oneThatAlwaysWantsMoreIsGivenUp() throws {
+    let rig = try WorkerRig()
+    let greedy = try rig.scripted("greedy")
+    let client = try rig.client()
+    try askForMasks(client, "1")
+    let job = try greedy.takeJob()
+    #expect(job.attachment != nil)
+    try greedy.say(.missing(ticket: job.ticket))
+    guard case .again = try greedy.hear() else { throw ScriptedWorker.Surprise() }
+    // One that comes in anew again and again with its job undone does not keep it for ever.
+    for _ in 0..<7 {
+      try greedy.introduce()
+      _ = try greedy.takeJob()
+    }
+    try greedy.introduce()
+    #expect(try Rig.header(client)["error"]?["code"] == .string("internal"))
+    #expect(try rig.stats()["lost"] == .integer(1))
     try rig.stop()
   }
 
@@ -194,8 +215,8 @@ import ZeroMQ
     configuration.withWorkers = [.segment: 4, .extract: 4, .language: 4]
     let server = try Server(configuration, remote, workers: pool)
     try server.start()
-    let services: [any StageService] = [
-      SegmentService(segmenter), ExtractService(labeler), LanguageService(labeler),
+    let services = [
+      Counted(SegmentService(segmenter)), Counted(ExtractService(labeler)), Counted(LanguageService(labeler)),
     ]
     let workers = try services.map { service in
       RunningWorker(try WorkerProcess(service, endpoint: pool.boundEndpoints[0], name: service.stage.rawValue))
@@ -218,8 +239,26 @@ import ZeroMQ
       #expect(reply.error == nil)
       #expect(reply.header == here.perform(Request(.label(request)), blobs: [picture]).header)
     }
+    // Pixels and image tokens crossed once, for three questions about two regions.
+    for service in services { #expect(service.attachments.load(ordering: .relaxed) == 1) }
     for worker in workers { #expect(worker.leave()) }
     server.drain()
     try server.wait()
+  }
+}
+
+/// Counts the jobs with which a picture or its tokens came.
+private final class Counted: StageService {
+  let service: any StageService
+  let attachments = Atomic<Int>(0)
+  init(_ service: any StageService) { self.service = service }
+
+  var stage: Pipeline.Stage { service.stage }
+  var model: ModelDescription { service.model }
+  var credit: [Lane: Int] { service.credit }
+
+  func perform(_ work: StageWork) throws -> StageResult {
+    if work.message.attachment != nil { attachments.add(1, ordering: .relaxed) }
+    return try service.perform(work)
   }
 }

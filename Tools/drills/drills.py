@@ -24,6 +24,11 @@ def row(name, figure, holds):
         failed.append(name)
 
 
+def with_workers(count):
+    """Options of a daemon whose stages are processes."""
+    return "--workers", str(count), "--workers-endpoint", f"ipc://{tempfile.mkdtemp(prefix='pandion-drill-')}/workers.sock"
+
+
 def ready(seconds, *arguments):
     """A daemon, a client, the handle of a picture, and the memory once it has answered so many seconds of clicks."""
     daemon = start(*arguments)
@@ -312,8 +317,9 @@ def endless():
 
 def terminated():
     count, took, lost, codes = (50 if options.long else 5), [], 0, set()
-    for _ in range(count):
-        daemon = start()
+    for number in range(count):
+        # Every other time its stages are processes.
+        daemon = start(*(with_workers(1) if number % 2 else ()))
         client = Client(daemon.endpoint)
         handle = client.handle()
         before = daemon.stats()["requests"].get("segment", 0)
@@ -335,7 +341,7 @@ def terminated():
 def workers():
     """kill -9 of one stage's worker after the other while four clients ask; each of their ids gets one final reply."""
     count = 200 if options.long else 10
-    daemon = start("--workers", "2", "--workers-endpoint", f"ipc://{tempfile.mkdtemp(prefix='pandion-drill-')}/workers.sock")
+    daemon = start(*with_workers(2))
     clients = [Client(daemon.endpoint) for _ in range(4)]
     image = clients[0].ask({"op": "put_image", "image": {"blob": 0, "encoding": "jpeg"}}, PICTURE, timeout=60)["image"]
     handle, width, height = image["handle"], image["width"], image["height"]
@@ -387,18 +393,27 @@ def workers():
     stats = daemon.stats()["workers"]
     alive = daemon.process.poll() is None
     code = daemon.stop()
+    # Workers go with their daemon, also where it is killed.
+    daemon.start()
+    client = Client(daemon.endpoint)
+    client.handle()
+    family = [pid for stage in stages for pid in daemon.workers(stage)]
+    daemon.kill()
+    end = time.monotonic() + 5
+    while (orphans := [pid for pid in family if os.path.exists(f"/proc/{pid}")]) and time.monotonic() < end: time.sleep(0.05)
     unanswered, twice = len(asked) - len(replies), sum(n > 1 for n in replies.values())
     row("workers", f"kill -9 of {sum(gone.values())} workers under load ({', '.join(f'{n} {s}' for s, n in gone.items())}): "
         f"{len(asked)} ids, {unanswered} unanswered, {twice} answered twice; {', '.join(f'{n} {c}' for c, n in sorted(codes.items()))}; "
-        f"{stats['lost']} lost workers seen, {stats['retried']} jobs went to another; exit {code}",
-        alive and code == 0 and unanswered == twice == 0 and set(codes) <= {"answered", "poison", "model_unavailable"}
+        f"{stats['lost']} lost workers seen, {stats['retried']} jobs went to another; exit {code}; "
+        f"of {len(family)} workers of a killed daemon {len(orphans)} stayed",
+        len(family) > 0 and not orphans and alive and code == 0 and unanswered == twice == 0 and set(codes) <= {"answered", "poison", "model_unavailable"}
         and codes["answered"] > len(asked) * 0.9 and stats["lost"] >= count * 0.9)
 
 
 def crossing():
     """What it costs that stages are processes: the same requests without and with workers, one after the other."""
     figures = []
-    for arguments in [(), ("--workers", "1", "--workers-endpoint", f"ipc://{tempfile.mkdtemp(prefix='pandion-drill-')}/workers.sock")]:
+    for arguments in [(), with_workers(1)]:
         daemon, client, handle, _ = ready(2, *arguments)
         def median(make, count):
             took = []

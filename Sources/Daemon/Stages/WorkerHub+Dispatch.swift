@@ -50,6 +50,7 @@ extension WorkerHub {
     let message = StageJobMessage(
       ticket: ticket, lane: call.lane, body: call.body, blobs: call.blobs,
       attachment: attached ? call.attachment : nil)
+    jobs[ticket]?.wasAttached = attached
     workers[identity]?.noteHeld(call.attachment.handle)
     // It takes nothing: its connection has gone or stands still. The job has not been there.
     if !send(.job(message), to: identity) { lose(identity, blame: false) }

@@ -37,6 +37,10 @@ final class WorkerHub: @unchecked Sendable {
     let call: StageCall
     /// How many workers it has ended.
     var deaths = 0
+    /// How many have had it and not finished it, for whatever reason.
+    var moves = 0
+    /// What its handle names went along when it was handed out.
+    var wasAttached = false
     /// Who has it; nil while it waits.
     var worker: [UInt8]?
     /// Nobody waits for it any more.
@@ -117,11 +121,7 @@ final class WorkerHub: @unchecked Sendable {
     guard let identity = frames.first else { return }
     guard let message = MessageFromWorker(Array(frames.dropFirst())) else {
       countStrange()
-      guard workers[identity] != nil else { return }
-      // Whoever says what is nothing does not work well: as good as dead.
-      lose(identity, blame: true)
-      send(.again, to: identity)
-      return
+      return giveUp(identity)
     }
     if case .ready(let ready) = message { return welcome(ready, identity) }
     if case .unknownVersion = message {
@@ -146,12 +146,23 @@ final class WorkerHub: @unchecked Sendable {
     case .failed(let ticket, let error): finish(ticket, identity, .failure(error))
     case .missing(let ticket):
       guard let job = job(ticket, of: identity) else { return countStrange() }
-      let call = job.call
-      hand(call, ticket, to: identity, attached: true)
+      if job.wasAttached {
+        countStrange()
+        giveUp(identity)
+      } else {
+        hand(job.call, ticket, to: identity, attached: true)
+      }
     case .bye:
       workers[identity]?.isLeaving = true
       dismissIfIdle(identity)
     }
+  }
+
+  /// Whoever says what is nothing does not work well: as good as dead.
+  private func giveUp(_ identity: [UInt8]) {
+    guard workers[identity] != nil else { return }
+    lose(identity, blame: true)
+    send(.again, to: identity)
   }
 
   private func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
@@ -243,6 +254,7 @@ final class WorkerHub: @unchecked Sendable {
       for ticket in tickets.sorted(by: >) {
         guard var job = jobs[ticket] else { continue }
         if blame { job.deaths += 1 }
+        job.moves += 1
         job.worker = nil
         jobs[ticket] = job
         if job.isAbandoned {
@@ -255,6 +267,10 @@ final class WorkerHub: @unchecked Sendable {
           }
           pool.log("a job of lane '\(lane.rawValue)' has ended \(job.deaths) workers: \(hash) is not tried again")
           job.call.finish(.failure(WorkerPool.poison(job.call)))
+          forget(ticket)
+        } else if job.moves >= WorkerPool.mostMoves {
+          job.call.finish(
+            .failure(WireError(.internal, "\(job.moves) workers had it one after the other and did not finish it")))
           forget(ticket)
         } else {
           pool.withState { $0.counters.retried += 1 }

@@ -20,6 +20,8 @@ public struct WorkerTiming: Sendable, Equatable {
 public final class WorkerPool: Sendable {
   /// How many workers a job may end before it is poison.
   static let lives = 2
+  /// How often a job is handed out where workers come and go without a death.
+  static let mostMoves = 8
 
   public let stages: Set<Pipeline.Stage>
   let endpoints: [String]
