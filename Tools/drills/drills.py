@@ -375,6 +375,7 @@ def workers():
     for client in clients:
         for _ in range(3): ask(client)
     listen(1)
+    descriptors = daemon.descriptors
     # One that is killed before it has said READY was never there for the daemon.
     stages, gone = ["segment", "extract", "language"], {}
     for number in range(count):
@@ -390,7 +391,7 @@ def workers():
     listen(60, goes_on=False)
     time.sleep(0.5)
     listen(0.2, goes_on=False)
-    stats = daemon.stats()["workers"]
+    stats, after = daemon.stats()["workers"], daemon.descriptors
     alive = daemon.process.poll() is None
     code = daemon.stop()
     # Workers go with their daemon, also where it is killed.
@@ -404,9 +405,9 @@ def workers():
     unanswered, twice = len(asked) - len(replies), sum(n > 1 for n in replies.values())
     row("workers", f"kill -9 of {sum(gone.values())} workers under load ({', '.join(f'{n} {s}' for s, n in gone.items())}): "
         f"{len(asked)} ids, {unanswered} unanswered, {twice} answered twice; {', '.join(f'{n} {c}' for c, n in sorted(codes.items()))}; "
-        f"{stats['lost']} lost workers seen, {stats['retried']} jobs went to another; exit {code}; "
+        f"{stats['lost']} lost workers seen, {stats['retried']} jobs went to another; descriptors {descriptors} -> {after}; exit {code}; "
         f"of {len(family)} workers of a killed daemon {len(orphans)} stayed",
-        len(family) > 0 and not orphans and alive and code == 0 and unanswered == twice == 0 and set(codes) <= {"answered", "poison", "model_unavailable"}
+        len(family) > 0 and not orphans and after <= descriptors + 4 and alive and code == 0 and unanswered == twice == 0 and set(codes) <= {"answered", "poison", "model_unavailable"}
         and codes["answered"] > len(asked) * 0.9 and stats["lost"] >= count * 0.9)
 
 
