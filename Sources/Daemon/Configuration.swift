@@ -31,6 +31,8 @@ public struct Configuration: Sendable, Equatable {
   /// How many requests are labelled at a time. They do not compute beside each other: the labeler decodes their questions
   /// together, step by step.
   public var labelled = 4
+  /// How many requests are with the workers of a stage at a time, for stages that do not run in this process.
+  public var withWorkers: [Pipeline.Stage: Int] = [:]
   /// How long the end waits for replies to leave, in milliseconds.
   public var linger = 2000
 
@@ -39,7 +41,11 @@ public struct Configuration: Sendable, Equatable {
   }
 
   /// How many jobs of a lane are worked on at a time.
-  func seats(_ lane: Lane) -> Int { lane == .language ? max(1, labelled) : 1 }
+  func seats(_ lane: Lane) -> Int {
+    // A seat of such a stage only waits.
+    if let count = withWorkers[lane.stage] { return max(1, count) }
+    return lane == .language ? max(1, labelled) : 1
+  }
 
   public static let tcpEndpoint = "tcp://127.0.0.1:5560"
 

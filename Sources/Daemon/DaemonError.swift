@@ -12,6 +12,8 @@ public enum DaemonError: Error, Equatable, Sendable {
   case openEndpoint(String)
   /// What came back is no reply.
   case badReply(endpoint: String, reason: String)
+  /// A daemon does not want this worker.
+  case refused(endpoint: String, reason: String)
   /// The system refuses what the daemon needs.
   case system(call: String, errno: Int32)
 }
@@ -25,6 +27,7 @@ extension DaemonError: CustomStringConvertible {
     case .openEndpoint(let endpoint):
       "\(endpoint) is open to other machines: give --keys FOLDER ('pandion keygen FOLDER' makes it), or --insecure"
     case .badReply(let endpoint, let reason): "\(endpoint) sent no reply of a pandion daemon: \(reason)"
+    case .refused(let endpoint, let reason): "\(endpoint) refuses this worker: \(reason)"
     case .system(let call, let number): "\(call) failed: \(String(cString: strerror(number)))"
     }
   }

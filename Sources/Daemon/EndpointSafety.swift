@@ -10,9 +10,11 @@ enum EndpointSafety {
   }
 
   /// Refuses what would let anybody in.
-  static func check(_ configuration: Configuration) throws(DaemonError) {
+  ///
+  /// - Parameter workers: where workers connect to.
+  static func check(_ configuration: Configuration, workers: [String] = []) throws(DaemonError) {
     guard configuration.keys == nil, !configuration.insecure else { return }
-    for endpoint in configuration.endpoints + configuration.controlEndpoints where !isLocal(endpoint) {
+    for endpoint in configuration.endpoints + configuration.controlEndpoints + workers where !isLocal(endpoint) {
       throw .openEndpoint(endpoint)
     }
   }

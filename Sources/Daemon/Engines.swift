@@ -44,6 +44,9 @@ public protocol SegmentEngine: Sendable {
   /// Looks at a picture, once for all prompts on it.
   func embed(_ image: Image) throws -> any Held
 
+  /// The same for a picture with its name, where the engine has a use for that.
+  func embed(_ picture: Picture) throws -> any Held
+
   /// The masks of each prompt: three with `multimask` (of HQ-SAM still one), else one.
   ///
   /// - Parameters:
@@ -59,6 +62,10 @@ public protocol SegmentEngine: Sendable {
   func automatic(
     _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
   ) throws -> [FoundMask]
+}
+
+extension SegmentEngine {
+  public func embed(_ picture: Picture) throws -> any Held { try embed(picture.image) }
 }
 
 /// A mask that a segmenter found.

@@ -98,6 +98,7 @@ extension FrontEnd {
           ("lanes", JSONValue(entries: queues)),
           ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
           ("prefix", prefixStats), ("decoder", pipeline.labeler.map { JSONValue(entries: $0.stats) }),
+          ("workers", workers?.stats),
         ])
     case .cancel(let target) where isControl:
       let found = active.values.filter { $0.job.request.id == target }

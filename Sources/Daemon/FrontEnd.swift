@@ -8,6 +8,8 @@ import ZeroMQ
 final class FrontEnd: @unchecked Sendable {
   let configuration: Configuration
   let pipeline: Pipeline
+  /// Those who do what this process does not.
+  let workers: WorkerPool?
   let log: @Sendable (String) -> Void
   let data: Socket
   let control: Socket
@@ -49,9 +51,10 @@ final class FrontEnd: @unchecked Sendable {
 
   init(
     _ configuration: Configuration, _ pipeline: Pipeline, _ context: Context, secretKey: String? = nil,
+    workers: WorkerPool? = nil,
     log: @escaping @Sendable (String) -> Void
   ) throws(ZeroMQError) {
-    (self.configuration, self.pipeline, self.log) = (configuration, pipeline, log)
+    (self.configuration, self.pipeline, self.workers, self.log) = (configuration, pipeline, workers, log)
     answers = AnswerCache(capacity: configuration.rememberedAnswers, bytes: configuration.rememberedBytes)
     unread = UnreadReplies(perClient: configuration.unreadBytesPerClient, inAll: configuration.unreadBytes)
     pace = Pace(perSecond: configuration.refusalsPerSecond)
@@ -71,9 +74,10 @@ final class FrontEnd: @unchecked Sendable {
     for endpoint in configuration.controlEndpoints {
       controlEndpoints.append(try Self.bind(control, endpoint, secretKey))
     }
-    let ports = (dataEndpoints + controlEndpoints).filter { $0.hasPrefix("tcp://") }.compactMap {
-      $0.split(separator: ":").last.flatMap { Int32($0) }
-    }
+    let ports = (dataEndpoints + controlEndpoints + (workers?.boundEndpoints ?? [])).filter { $0.hasPrefix("tcp://") }
+      .compactMap {
+        $0.split(separator: ":").last.flatMap { Int32($0) }
+      }
     // Twice the limit, so that a message that is only somewhat too large is told so.
     let message = 2 * (pipeline.limits.blobBytes + pipeline.limits.headerBytes)
     let limits = IncomingGuard.Limits(message: message, all: max(configuration.queueBytes, message), growth: message)
@@ -81,14 +85,14 @@ final class FrontEnd: @unchecked Sendable {
   }
 
   /// With a key, all but ipc speaks CURVE.
-  private static func bind(
-    _ socket: borrowing Socket, _ endpoint: String, _ secretKey: String?
+  static func bind(
+    _ socket: borrowing Socket, _ endpoint: String, _ secretKey: String?, domain: String = Authenticator.domain
   ) throws(ZeroMQError) -> String {
     if let secretKey {
       if endpoint.hasPrefix("ipc://") {
         try socket.requireNothing(domain: Authenticator.localDomain)
       } else {
-        try socket.requireCurve(secretKey: secretKey, domain: Authenticator.domain)
+        try socket.requireCurve(secretKey: secretKey, domain: domain)
       }
     }
     return try socket.bind(endpoint)

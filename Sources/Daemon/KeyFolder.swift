@@ -1,10 +1,17 @@
 import Foundation
 import ZeroMQ
 
-/// A folder with the daemon's key, `server.key` and `server.pub`, and `authorised/NAME.pub` for each client that may come in.
+/// A folder with the daemon's key, `server.key` and `server.pub`, and `authorised/NAME.pub` for each client that may come in,
+/// `workers/NAME.pub` for each worker.
 public struct KeyFolder: Sendable, Equatable {
   public let path: String
-  private var authorised: String { "\(path)/authorised" }
+  /// Who comes in with a key: they ask, or they do the work.
+  public enum Guest: String, Sendable, CaseIterable {
+    case client = "authorised"
+    case worker = "workers"
+  }
+
+  private func folder(_ guest: Guest) -> String { "\(path)/\(guest.rawValue)" }
 
   public init(path: String) { self.path = path }
 
@@ -12,7 +19,7 @@ public struct KeyFolder: Sendable, Equatable {
   ///
   /// - Returns: the daemon's public key, in Z85, which clients need.
   public func makeServerKeys() throws(DaemonError) -> String {
-    for folder in [path, authorised] where mkdir(folder, 0o700) != 0 && errno != EEXIST {
+    for folder in [path] + Guest.allCases.map({ folder($0) }) where mkdir(folder, 0o700) != 0 && errno != EEXIST {
       throw .keys(path: folder, reason: String(cString: strerror(errno)))
     }
     if access("\(path)/server.key", F_OK) == 0 { return try serverKeys().publicKey }
@@ -22,8 +29,8 @@ public struct KeyFolder: Sendable, Equatable {
     return keys.publicKey
   }
 
-  /// Makes a client's keys: the secret goes into `file`, the public one among those authorised.
-  public func makeClientKeys(name: String, file: String) throws(DaemonError) {
+  /// Makes a client's or a worker's keys: the secret goes into `file`, the public one among those authorised.
+  public func makeClientKeys(name: String, file: String, as guest: Guest = .client) throws(DaemonError) {
     let isPlain = name.utf8.allSatisfy {
       ($0 | 0x20) >= 0x61 && ($0 | 0x20) <= 0x7A || $0 >= 0x30 && $0 <= 0x39 || $0 == 0x2D
     }
@@ -32,7 +39,7 @@ public struct KeyFolder: Sendable, Equatable {
     }
     let keys = try sockets { () throws(ZeroMQError) in try CurveKeyPair() }
     try Self.write(keys.secretKey, to: file, mode: 0o600)
-    try Self.write(keys.publicKey, to: "\(authorised)/\(name).pub", mode: 0o644)
+    try Self.write(keys.publicKey, to: "\(folder(guest))/\(name).pub", mode: 0o644)
   }
 
   /// The daemon's keys.
@@ -43,16 +50,25 @@ public struct KeyFolder: Sendable, Equatable {
     guard status.st_mode & 0o077 == 0 else {
       throw .keys(path: file, reason: "others may read it; 'chmod 600 \(file)' keeps them out")
     }
-    guard let text = Self.read(file) else { throw .keys(path: file, reason: "it cannot be read") }
+    let text = try Self.key(inFile: file)
     return try sockets { () throws(ZeroMQError) in try CurveKeyPair(secretKey: text) }
+  }
+
+  /// A key as it lies in a file.
+  static func key(inFile file: String) throws(DaemonError) -> String {
+    guard let text = read(file), CurveKeyPair.bytes(text) != nil else {
+      throw .keys(path: file, reason: "it holds no key of forty characters")
+    }
+    return text
   }
 
   /// Whether a client's public key, 32 bytes, is listed. Read anew each time, so a file that is taken away shuts its client
   /// out; a folder or a file that cannot be read lets nobody in.
-  func isAuthorised(_ key: [UInt8]) -> Bool {
-    guard let names = try? FileManager.default.contentsOfDirectory(atPath: authorised) else { return false }
+  func isAuthorised(_ key: [UInt8], as guest: Guest = .client) -> Bool {
+    let folder = folder(guest)
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return false }
     return names.contains { name in
-      guard name.hasSuffix(".pub"), let text = Self.read("\(authorised)/\(name)") else { return false }
+      guard name.hasSuffix(".pub"), let text = Self.read("\(folder)/\(name)") else { return false }
       return CurveKeyPair.bytes(text) == key
     }
   }

@@ -14,6 +14,9 @@ public protocol LabelEngine: Sendable {
   /// Stage "extract": the picture's features.
   func look(_ image: Image) throws -> any Held
 
+  /// The same for a picture with its name, where the engine has a use for that.
+  func look(_ picture: Picture) throws -> any Held
+
   /// Stage "language": what every question about the picture shares, run through the language model once.
   func read(_ features: any Held, priority: Int, isCancelled: () -> Bool) throws -> any Held
 
@@ -37,6 +40,7 @@ public protocol LabelEngine: Sendable {
 
 extension LabelEngine {
   public var stats: [(String, JSONValue?)] { [] }
+  public func look(_ picture: Picture) throws -> any Held { try look(picture.image) }
 }
 
 /// What kind of words are wanted.

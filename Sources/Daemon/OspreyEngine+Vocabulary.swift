@@ -5,12 +5,12 @@ import Wire
 extension OspreyEngine {
   /// For each mask the likeliest of the user's own words, with the next ones as alternatives; scores are shares among them.
   func choose(
-    _ image: OspreyImage, _ masks: [RunLengthEncoding], _ vocabulary: [String], _ wish: WordsWish,
+    _ image: OspreyImage, _ count: Int, _ regions: (Int) throws(OspreyError) -> RegionTokens, _ vocabulary: [String],
     _ facts: [(String, JSONValue?)], _ isCancelled: () -> Bool, _ report: (Int, Words) -> Void
   ) throws(OspreyError) {
-    for (index, runs) in masks.enumerated() {
+    for index in 0..<count {
       if isCancelled() { throw .cancelled }
-      let region = try labeler.regionTokens(image.features, runs.bitMask())
+      let region = try regions(index)
       if region.levels.hasVanished {
         report(index, Self.vanished(Self.cells(region.levels), facts))
         continue

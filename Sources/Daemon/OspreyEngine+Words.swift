@@ -9,6 +9,19 @@ extension OspreyEngine {
     report: (Int, Words) -> Void
   ) throws {
     let image = try own(seen)
+    try words(
+      image, masks.count, wish,
+      regions: { index throws(OspreyError) in try labeler.regionTokens(image.features, masks[index].bitMask()) },
+      isCancelled: isCancelled, report: report)
+  }
+
+  /// - Parameters:
+  ///   - count: of masks.
+  ///   - regions: the tokens of the mask of an index.
+  func words(
+    _ image: OspreyImage, _ count: Int, _ wish: WordsWish, regions: (Int) throws(OspreyError) -> RegionTokens,
+    isCancelled: () -> Bool, report: (Int, Words) -> Void
+  ) throws(WireError) {
     let sampling = Self.sampling(wish)
     let facts = facts(image, sampling)
     let questions = questions(wish)
@@ -17,13 +30,9 @@ extension OspreyEngine {
 
     /// The next question: all of a mask's one after the other, its tokens made once for them.
     func next() throws(OspreyError) -> Osprey.Request? {
-      while mask < masks.count {
+      while mask < count {
         let region: RegionTokens
-        if let tokens {
-          region = tokens
-        } else {
-          region = try labeler.regionTokens(image.features, masks[mask].bitMask())
-        }
+        if let tokens { region = tokens } else { region = try regions(mask) }
         if region.levels.hasVanished {
           report(mask, Self.vanished(Self.cells(region.levels), facts))
           mask += 1
@@ -41,7 +50,7 @@ extension OspreyEngine {
 
     do throws(OspreyError) {
       if let vocabulary = wish.vocabulary {
-        return try choose(image, masks, vocabulary, wish, facts, isCancelled, report)
+        return try choose(image, count, regions, vocabulary, facts, isCancelled, report)
       }
       let settings = Osprey.Settings(maxTokens: longTokens, sampling: sampling, priority: wish.priority)
       try labeler.answer(image, settings, next: next, isCancelled: isCancelled) { index, answer throws(OspreyError) in

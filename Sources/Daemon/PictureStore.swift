@@ -38,7 +38,10 @@ public final class PictureStore: Sendable {
   func add(_ image: Image) -> Picture {
     let handle = Picture.handle(of: image)
     if let known = find(handle) { return known }
-    let picture = Picture(image, handle: handle)
+    return hold(Picture(image, handle: handle))
+  }
+
+  func hold(_ picture: Picture) -> Picture {
     pictures.withLock { $0.append(picture) }
     trim()
     return picture

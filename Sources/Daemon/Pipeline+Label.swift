@@ -9,7 +9,7 @@ extension Pipeline {
   /// Stage "extract": the labeler's features of the picture.
   func extract(_ job: Job, _ models: Models) throws {
     guard let labeler = models.labeler, let picture = job.picture, !picture.holds(.prefix, of: models) else { return }
-    _ = try picture.remember(.features, of: models) { try labeler.look(picture.image) }
+    _ = try picture.remember(.features, of: models) { try labeler.look(picture) }
     pictures.trim()
   }
 
@@ -37,7 +37,7 @@ extension Pipeline {
     var isNew = false
     let seen = try picture.remember(.prefix, of: models) {
       isNew = true
-      let features = try picture.remember(.features, of: models) { try labeler.look(picture.image) }
+      let features = try picture.remember(.features, of: models) { try labeler.look(picture) }
       return try labeler.read(features, priority: job.request.priority, isCancelled: { job.isCancelled })
     }
     pictures.countPrefix(isNew: isNew)
@@ -74,7 +74,10 @@ extension Pipeline {
 
 extension WordsWish {
   /// Whether it is one question about several masks, which it calls `<region1>`, `<region2>`, …
-  var namesRegions: Bool {
-    ([question ?? ""] + history.map(\.question)).contains { !Question.regionNumbers(in: $0).isEmpty }
+  var namesRegions: Bool { !regionNumbers.isEmpty }
+
+  /// The numbers that the question and earlier ones name, in their order.
+  var regionNumbers: [Int] {
+    Set(([question ?? ""] + history.map(\.question)).flatMap { Question.regionNumbers(in: $0) }).sorted()
   }
 }

@@ -19,7 +19,7 @@ extension Pipeline {
     job.blobs = []
 
     if let segmenter = needed {
-      let embedding = try picture.remember(.embedding, of: models) { try segmenter.embed(picture.image) }
+      let embedding = try picture.remember(.embedding, of: models) { try segmenter.embed(picture) }
       pictures.trim()
       let isCancelled = {
         if job.request.operation.isAutomatic { self.rightOfWay.giveWay() }

@@ -7,6 +7,8 @@ import ZeroMQ
 public final class Server: Sendable {
   private let configuration: Configuration
   let pipeline: Pipeline
+  private let workers: WorkerPool?
+  private let supervisor: WorkerSupervisor?
   let log: @Sendable (String) -> Void
   private let context: Context
   private let finished = DispatchSemaphore(value: 0)
@@ -18,11 +20,16 @@ public final class Server: Sendable {
     var failure: DaemonError?
   }
 
-  /// - Parameter log: gets one line for each thing worth telling; called from several threads.
+  /// - Parameters:
+  ///   - workers: those who do what the pipeline leaves to them.
+  ///   - supervisor: of those who run on this machine.
+  ///   - log: gets one line for each thing worth telling; called from several threads.
   public init(
-    _ configuration: Configuration, _ pipeline: Pipeline, log: @escaping @Sendable (String) -> Void = { _ in }
+    _ configuration: Configuration, _ pipeline: Pipeline, workers: WorkerPool? = nil,
+    supervisor: WorkerSupervisor? = nil, log: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(DaemonError) {
     (self.configuration, self.pipeline, self.log) = (configuration, pipeline, log)
+    (self.workers, self.supervisor) = (workers, supervisor)
     context = try sockets { () throws(ZeroMQError) in try Context() }
   }
 
@@ -32,20 +39,28 @@ public final class Server: Sendable {
 
   /// Listens and starts the threads. Once it returns, requests are answered.
   public func start() throws(DaemonError) {
-    try EndpointSafety.check(configuration)
+    try EndpointSafety.check(configuration, workers: workers?.endpoints ?? [])
     if !configuration.insecure {
-      try RuntimeFolder.secure(endpoints: configuration.endpoints + configuration.controlEndpoints)
+      try RuntimeFolder.secure(
+        endpoints: configuration.endpoints + configuration.controlEndpoints + (workers?.endpoints ?? []))
     }
     // The authenticator answers before anybody can connect.
     let (authenticator, secretKey) = try authenticate()
     let front: FrontEnd
     do throws(ZeroMQError) {
-      front = try FrontEnd(configuration, pipeline, context, secretKey: secretKey, log: log)
+      try workers?.start(context, secretKey: secretKey)
+      front = try FrontEnd(configuration, pipeline, context, secretKey: secretKey, workers: workers, log: log)
     } catch {
+      workers?.stop()
       authenticator?.stop()
       throw .socket(error)
     }
-    let workers = Lane.allCases.flatMap { lane in
+    if let workers {
+      let guardian = front.incoming
+      workers.withState { $0.incoming = guardian }
+      supervisor?.start(workers)
+    }
+    let seats = Lane.allCases.flatMap { lane in
       (0..<configuration.seats(lane)).map {
         StageWorker(lane, seat: $0, context, pipeline, front.jobs, log: log)
       }
@@ -59,7 +74,9 @@ public final class Server: Sendable {
         log("the front end failed: \(error)")
         state.withLock { $0.failure = .socket(error) }
       }
-      for worker in workers { worker.join() }
+      for seat in seats { seat.join() }
+      workers?.stop()
+      supervisor?.stop()
       housekeeper.stop()
       authenticator?.stop()
       finished.signal()
@@ -73,7 +90,11 @@ public final class Server: Sendable {
     guard let keys = configuration.keys else { return (nil, nil) }
     let secretKey = try keys.serverKeys().secretKey
     let authenticator = try sockets { () throws(ZeroMQError) in
-      try Authenticator(context) { keys.isAuthorised($0) }
+      try Authenticator(context) {
+        keys.isAuthorised($0)
+      } isWorker: {
+        keys.isAuthorised($0, as: .worker)
+      }
     }
     return (authenticator, secretKey)
   }

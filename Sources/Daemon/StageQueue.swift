@@ -2,7 +2,7 @@ import Wire
 import ZeroMQ
 
 /// A way into a stage: a queue and a thread of its own. What is quick does not wait behind what is long.
-enum Lane: String, CaseIterable {
+public enum Lane: String, CaseIterable, Sendable {
   /// Stage "segment": pictures, clicks and boxes.
   case segment
   /// Stage "segment" too: masks of everything, which give way to clicks between prompts.

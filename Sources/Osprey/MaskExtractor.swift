@@ -9,6 +9,8 @@ public struct LevelEvidence: Sendable, Equatable {
   public let level: String
   /// How many cells of the level the mask covers; 0 means that this level saw nothing of the region.
   public let cells: Int
+
+  public init(level: String, cells: Int) { (self.level, self.cells) = (level, cells) }
 }
 
 /// A region as the language model gets it.
@@ -18,6 +20,10 @@ public struct RegionTokens: Sendable {
   /// `[D]`, in the place of `<pos>`.
   public let position: Tensor
   public let levels: [LevelEvidence]
+
+  public init(mask: Tensor, position: Tensor, levels: [LevelEvidence]) {
+    (self.mask, self.position, self.levels) = (mask, position, levels)
+  }
 }
 
 /// Osprey's mask-aware visual extractor [osprey/model/layer.py].

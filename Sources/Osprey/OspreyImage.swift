@@ -11,6 +11,16 @@ public struct ImageFeatures: Sendable {
   /// What the language model gets, `[T, D]`, T = (S/16)².
   public let imageTokens: Tensor
 
+  init(width: Int, height: Int, input: Tensor, pyramid: [Tensor], imageTokens: Tensor) {
+    (self.width, self.height, self.input) = (width, height, input)
+    (self.pyramid, self.imageTokens) = (pyramid, imageTokens)
+  }
+
+  /// What was seen elsewhere: enough for the language model, with regions that were looked at elsewhere too.
+  public init(width: Int, height: Int, imageTokens: Tensor) {
+    self.init(width: width, height: height, input: Tensor([0]), pyramid: [], imageTokens: imageTokens)
+  }
+
   /// The memory held, in bytes.
   public var byteCount: Int { 4 * (input.count + imageTokens.count + pyramid.reduce(0) { $0 + $1.count }) }
 }

@@ -7,6 +7,10 @@ import Synchronization
 /// OpenBLAS's products, which never run at the same moment from one caller.
 public enum ComputePool {
   private static let width = Atomic<Int>(0)
+  private static let begun = Atomic<Int>(0)
+
+  /// How many loops have begun so far: as long as it grows, something is being computed.
+  public static var progress: Int { begun.load(ordering: .relaxed) }
 
   /// How many threads one operation may use.
   public static var threads: Int {
@@ -28,6 +32,7 @@ public enum ComputePool {
   ///
   /// - Parameter grain: the fewest items worth a thread of their own; work of one grain runs on the caller.
   public static func forEach(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    if !isInside { begun.wrappingAdd(1, ordering: .relaxed) }
     let pieces = isInside ? 1 : min(threads, count / max(grain, 1))
     guard pieces > 1 else {
       if count > 0 { body(0..<count) }
@@ -39,6 +44,7 @@ public enum ComputePool {
 
   /// Calls `body` with each of `0..<count`, which are large and of different sizes: whoever is done takes the next one.
   public static func forEachAlone(_ count: Int, _ body: (Int) -> Void) {
+    if !isInside { begun.wrappingAdd(1, ordering: .relaxed) }
     guard !isInside, threads > 1, count > 1 else { return (0..<count).forEach(body) }
     perform(count, of: count) { part in part.forEach(body) }
   }

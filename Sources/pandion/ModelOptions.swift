@@ -34,6 +34,18 @@ struct ModelOptions: ParsableArguments {
 
   static let threadCounts = 1...1024
 
+  /// The same options as words of a command line.
+  var arguments: [String] {
+    var words = ["--precision", precision.defaultValueDescription]
+    for (name, value) in [
+      ("--segmenter", segmenter), ("--labeler", labeler), ("--vision-tower", visionTower),
+      ("--threads", threads.map { "\($0)" }), ("--kv-cache", kvCache?.rawValue),
+    ] {
+      if let value { words += [name, value] }
+    }
+    return words
+  }
+
   func apply() { if let threads { ComputePool.setThreads(threads) } }
 }
 

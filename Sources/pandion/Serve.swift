@@ -1,13 +1,16 @@
 import ArgumentParser
 import Daemon
 import Foundation
+import Wire
 
-/// `pandion serve`: the daemon.
+/// `pandion serve`: the daemon, or a worker of one stage.
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Answer requests over ZeroMQ until SIGTERM.",
-    discussion:
-      "SIGTERM and SIGINT refuse what comes new, finish what was accepted, and exit 0. SIGHUP loads the models again.")
+    discussion: """
+      SIGTERM and SIGINT refuse what comes new, finish what was accepted, and exit 0. SIGHUP loads the models again. With \
+      --stage this is no daemon, but does one stage's work for the daemon that it connects to.
+      """)
 
   @Option(
     help: ArgumentHelp(
@@ -41,6 +44,7 @@ struct Serve: ParsableCommand {
     ))
   var keys: String?
   @Flag(help: "Let other machines in without keys.") var insecure = false
+  @OptionGroup var stages: StageOptions
   @OptionGroup var models: ModelOptions
 
   func validate() throws {
@@ -65,6 +69,7 @@ struct Serve: ParsableCommand {
   }
 
   private func serve(_ words: [String], _ file: ServeFile?) throws {
+    if let stage = stages.stage { return try stages.work(on: stage, models, cacheBytes: cacheMb << 20) }
     var configuration =
       endpoints.isEmpty ? try Configuration.standard() : Configuration(endpoints: endpoints)
     if !controlEndpoints.isEmpty { configuration.controlEndpoints = controlEndpoints }
@@ -73,9 +78,19 @@ struct Serve: ParsableCommand {
     configuration.keys = keys.map { KeyFolder(path: $0) }
     configuration.insecure = insecure
     let start = ContinuousClock.now
-    let pipeline = try models.pipeline(cacheBytes: cacheMb << 20)
-    let server = try Server(configuration, pipeline) { Standard.error($0) }
-    try server.runUntilSignalled(reload: { try Self.reload(words, file) }) {
+    let workers = try stages.pool(hasEndpoints: !endpoints.isEmpty)
+    configuration.withWorkers = stages.seats(labelled: configuration.labelled)
+    let pipeline = try models.pipeline(cacheBytes: cacheMb << 20, workers: workers)
+    let server = try Server(
+      configuration, pipeline, workers: workers,
+      supervisor: workers.flatMap { stages.supervisor($0, models, cacheMb: cacheMb) }
+    ) { Standard.error($0) }
+    let reloads: Server.Reload = {
+      if workers != nil { throw WireError(.modelUnavailable, "with --workers other models take a restart") }
+      return try Self.reload(words, file)
+    }
+    try server.runUntilSignalled(reload: reloads) {
+      if let counts = stages.workers?.counts { workers?.awaitWorkers(of: counts.filter { $0.value > 0 }.map(\.key)) }
       let seconds = String(format: "%.2f", start.duration(to: .now).seconds)
       Standard.error(
         "pandion \(Version.current) is ready after \(seconds) s at \(server.endpoints.joined(separator: ", "))")

@@ -24,6 +24,7 @@ extension ServeFile {
     /// Every option of `serve`; a test holds them together.
     static let all = [
       Key("endpoint", .texts), Key("control", .texts), Key("keys", .text), Key("insecure", .flag),
+      Key("workers", .workers), Key("workers_endpoint", .texts),
       Key("segmenter", .text, isReloaded: true), Key("labeler", .text, isReloaded: true),
       Key("vision_tower", .text, isReloaded: true),
       Key("kv_cache", .choice(CacheFormat.allCases.map(\.rawValue)), isReloaded: true),
@@ -42,6 +43,8 @@ extension ServeFile {
     case flag
     case count(ClosedRange<Int>)
     case choice([String])
+    /// How many worker processes of each stage.
+    case workers
 
     var expected: String {
       switch self {
@@ -49,6 +52,7 @@ extension ServeFile {
       case .texts: "a text or a list of texts"
       case .flag: "true or false"
       case .count(let range): "a whole number in \(range.lowerBound)…\(range.upperBound)"
+      case .workers: "a number of workers, or so many of each stage: segment=1,extract=1,language=2"
       case .choice(let names): names.count == 1 ? names[0] : "one of \(names.joined(separator: ", "))"
       }
     }
@@ -65,6 +69,7 @@ extension ServeFile {
       case (.flag, .scalar): node.tag == Tag(.bool) ? node.bool.map { $0 ? ["true"] : [] } : nil
       case (.count(let range), .scalar):
         node.tag == Tag(.int) ? node.int.flatMap { range.contains($0) ? ["\($0)"] : nil } : nil
+      case (.workers, .scalar): node.string.flatMap { WorkerCounts(argument: $0) == nil ? nil : [$0] }
       case (.choice(let names), .scalar): node.string.flatMap { names.contains($0) ? [$0] : nil }
       default: nil
       }

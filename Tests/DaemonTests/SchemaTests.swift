@@ -204,4 +204,17 @@ import ZeroMQ
     }
     try rig.stop()
   }
+
+  @Test func theCountersOfWorkersFitToo() throws {
+    let rig = try WorkerRig()
+    let worker = try rig.worker("a")
+    let socket = try Socket(rig.context, .dealer)
+    try socket.connect(rig.server.controlEndpoints[0])
+    try socket.send([Array(#"{"v":1,"op":"stats"}"#.utf8)])
+    let reply = try Rig.header(socket)
+    #expect(reply["workers"]?["segment"] == .integer(1) && reply["workers"]?["language"] == nil)
+    try check(reply)
+    #expect(worker.leave())
+    try rig.stop()
+  }
 }

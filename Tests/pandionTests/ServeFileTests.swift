@@ -45,12 +45,29 @@ import Testing
       kv_cache: q8
       threads: 2
       precision: fp32
+      workers: segment=2,extract=1,language=0
+      workers_endpoint: ipc:///run/p/w
       """
     let serve = try Serve.parse([], try ServeFile(text, path: "f"))
     #expect(serve.endpoints == ["tcp://127.0.0.1:1", "ipc:///run/p/x"] && serve.controlEndpoints == ["ipc:///run/p/c"])
     #expect(serve.queue == 7 && serve.queuePerClient == 16 && serve.cacheMb == 99 && serve.insecure)
     #expect(serve.keys == "/k" && serve.models.segmenter == "a b" && serve.models.labeler == "12")
+    #expect(serve.stages.workers?.counts == [.segment: 2, .extract: 1, .language: 0])
+    #expect(serve.stages.workersEndpoints == ["ipc:///run/p/w"])
     #expect(serve.models.kvCache == .q8 && serve.models.threads == 2)
+  }
+
+  @Test func workersAreCounted() throws {
+    #expect(try Serve.parse(["--workers", "2"]).stages.workers?.counts == [.segment: 2, .extract: 2, .language: 2])
+    for wrong in ["0", "65", "-1", "x", "segment", "segment=", "segment=1,segment=2", "speak=1", "segment=99", ""] {
+      #expect(WorkerCounts(argument: wrong) == nil, "\(wrong)")
+    }
+    // These two share the labeler.
+    #expect(throws: (any Error).self) { try Serve.parse(["--workers", "extract=1"]) }
+    #expect(throws: (any Error).self) { try Serve.parse(["--workers-endpoint", "tcp://127.0.0.1:1"]) }
+    #expect(throws: (any Error).self) { try Serve.parse(["--connect", "tcp://127.0.0.1:1"]) }
+    #expect(throws: (any Error).self) { try Serve.parse(["--stage", "segment", "--key", "k"]) }
+    #expect(try Serve.parse(["--stage", "extract", "--connect", "tcp://h:1"]).stages.stage == .extract)
   }
 
   @Test func theCommandLineGoesBeforeTheFile() throws {

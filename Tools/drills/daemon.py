@@ -46,6 +46,19 @@ class Daemon:
     def threads(self):
         return self.status("Threads")
 
+    def workers(self, stage):
+        """The processes of its workers of a stage."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit(): continue
+            try:
+                parent = open(f"/proc/{entry}/stat").read().rsplit(")", 1)[1].split()
+                words = open(f"/proc/{entry}/cmdline", "rb").read().split(b"\0")
+            except OSError: continue
+            # A dead one that nobody has buried yet is none.
+            if int(parent[1]) == self.process.pid and parent[0] != "Z" and stage.encode() in words: found.append(int(entry))
+        return found
+
     def stats(self):
         return Client(self.control).ask({"op": "stats"}, timeout=20)
 

@@ -24,6 +24,11 @@ def row(name, figure, holds):
         failed.append(name)
 
 
+def with_workers(count):
+    """Options of a daemon whose stages are processes."""
+    return "--workers", str(count), "--workers-endpoint", f"ipc://{tempfile.mkdtemp(prefix='pandion-drill-')}/workers.sock"
+
+
 def ready(seconds, *arguments):
     """A daemon, a client, the handle of a picture, and the memory once it has answered so many seconds of clicks."""
     daemon = start(*arguments)
@@ -312,8 +317,9 @@ def endless():
 
 def terminated():
     count, took, lost, codes = (50 if options.long else 5), [], 0, set()
-    for _ in range(count):
-        daemon = start()
+    for number in range(count):
+        # Every other time its stages are processes.
+        daemon = start(*(with_workers(1) if number % 2 else ()))
         client = Client(daemon.endpoint)
         handle = client.handle()
         before = daemon.stats()["requests"].get("segment", 0)
@@ -330,6 +336,105 @@ def terminated():
         client.close()
     row("terminated", f"{count} times SIGTERM with 24 requests accepted: {lost} unanswered, exit {codes}, {max(took):.2f} s at most",
         lost == 0 and codes == {0})
+
+
+def workers():
+    """kill -9 of one stage's worker after the other while four clients ask; each of their ids gets one final reply."""
+    count = 200 if options.long else 10
+    daemon = start(*with_workers(2))
+    clients = [Client(daemon.endpoint) for _ in range(4)]
+    image = clients[0].ask({"op": "put_image", "image": {"blob": 0, "encoding": "jpeg"}}, PICTURE, timeout=60)["image"]
+    handle, width, height = image["handle"], image["width"], image["height"]
+    draw, asked, replies, codes = random.Random(4), {}, {}, {}
+    poller = zmq.Poller()
+    for client in clients: poller.register(client.socket, zmq.POLLIN)
+
+    def ask(client):
+        # Other points each time, so that nothing is poison for what went before.
+        prompts = [{"points": [[draw.uniform(0, width - 1), draw.uniform(0, height - 1)]], "point_labels": [1]}]
+        op = draw.choice(["segment", "label", "label", "auto"])
+        if op == "auto": prompts = None  # its points are its own
+        request = {"op": op, "points_per_side": 2, "image": {"handle": handle}, "id": uuid.uuid4().hex}
+        if prompts: request["prompts"] = prompts
+        asked[request["id"]] = client
+        client.send(request)
+
+    def listen(seconds, goes_on=True):
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            ready = dict(poller.poll(max(1, left * 1000)))
+            for client in clients:
+                while client.socket in ready and (reply := client.receive(0)):
+                    assert reply["final"] and asked.get(reply["id"]) is client
+                    replies[reply["id"]] = replies.get(reply["id"], 0) + 1
+                    code = reply.get("error", {}).get("code", "answered")
+                    codes[code] = codes.get(code, 0) + 1
+                    if goes_on: ask(client)
+            if not goes_on and len(replies) == len(asked): break
+
+    for client in clients:
+        for _ in range(3): ask(client)
+    listen(1)
+    descriptors = daemon.descriptors
+    # One that is killed before it has said READY was never there for the daemon.
+    stages, gone = ["segment", "extract", "language"], {}
+    for number in range(count):
+        stage = stages[number % 3]
+        victims = daemon.workers(stage)
+        if not victims:
+            listen(0.5)
+            victims = daemon.workers(stage)
+        victim = draw.choice(victims)
+        os.kill(victim, signal.SIGKILL)
+        gone[stage] = gone.get(stage, 0) + 1
+        listen(draw.uniform(0.05, 0.4))
+    listen(60, goes_on=False)
+    time.sleep(0.5)
+    listen(0.2, goes_on=False)
+    stats, after = daemon.stats()["workers"], daemon.descriptors
+    alive = daemon.process.poll() is None
+    code = daemon.stop()
+    # Workers go with their daemon, also where it is killed.
+    daemon.start()
+    client = Client(daemon.endpoint)
+    client.handle()
+    family = [pid for stage in stages for pid in daemon.workers(stage)]
+    daemon.kill()
+    end = time.monotonic() + 5
+    while (orphans := [pid for pid in family if os.path.exists(f"/proc/{pid}")]) and time.monotonic() < end: time.sleep(0.05)
+    unanswered, twice = len(asked) - len(replies), sum(n > 1 for n in replies.values())
+    row("workers", f"kill -9 of {sum(gone.values())} workers under load ({', '.join(f'{n} {s}' for s, n in gone.items())}): "
+        f"{len(asked)} ids, {unanswered} unanswered, {twice} answered twice; {', '.join(f'{n} {c}' for c, n in sorted(codes.items()))}; "
+        f"{stats['lost']} lost workers seen, {stats['retried']} jobs went to another; descriptors {descriptors} -> {after}; exit {code}; "
+        f"of {len(family)} workers of a killed daemon {len(orphans)} stayed",
+        len(family) > 0 and not orphans and after <= descriptors + 4 and alive and code == 0 and unanswered == twice == 0 and set(codes) <= {"answered", "poison", "model_unavailable"}
+        and codes["answered"] > len(asked) * 0.9 and stats["lost"] >= count * 0.9)
+
+
+def crossing():
+    """What it costs that stages are processes: the same requests without and with workers, one after the other."""
+    figures = []
+    for arguments in [(), with_workers(1)]:
+        daemon, client, handle, _ = ready(2, *arguments)
+        def median(make, count):
+            took = []
+            for index in range(count):
+                header, *blobs = make(index)
+                begin = time.monotonic()
+                assert "error" not in client.ask(header, *blobs, timeout=60)
+                took.append((time.monotonic() - begin) * 1000)
+            return percentile(took, 0.5)
+        raw_picture = bytearray(640 * 480 * 3)
+        def fresh(index):
+            raw_picture[0:2] = index.to_bytes(2, "little")
+            return {"op": "segment", "image": {"blob": 0, "encoding": "rgb8", "width": 640, "height": 480}, "prompts": CLICK}, bytes(raw_picture)
+        word = lambda index: ({"op": "label", "image": {"handle": handle}, "prompts": CLICK, "max_tokens": 8},)
+        median(word, 3)
+        figures.append([median(lambda index: (click(handle),), 300), median(word, 40), median(fresh, 20)])
+        daemon.stop()
+    names = ["a click into a picture seen before", "its words", "a click into a new picture of 640x480"]
+    row("crossing", "; ".join(f"{name}: p50 {here:.1f} ms in one process, {there:.1f} ms through workers" for name, here, there in zip(names, *figures)),
+        all(there < here + max(5, 0.2 * here) for here, there in zip(*figures)))
 
 
 def soak():
@@ -358,7 +463,7 @@ def soak():
     daemon.stop()
 
 
-DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, soak]
+DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, workers, crossing, soak]
 if options.drills[:1] == ["flood"]:
     flood(options.drills[1], int(options.drills[2]))
     sys.exit()

@@ -1,0 +1,58 @@
+extension WorkerHub {
+  /// Gives what waits to those who have room.
+  func dispatch() {
+    // What has ended a worker already needs an idle one, and would never get it if others went on taking the seats.
+    var stopped: Set<Pipeline.Stage> = []
+    for isSuspect in [true, false] {
+      for (lane, tickets) in waiting {
+        for ticket in tickets where !stopped.contains(lane.stage) {
+          guard let job = jobs[ticket], (job.deaths > 0) == isSuspect else { continue }
+          guard let identity = choose(lane, job) else {
+            if isSuspect { stopped.insert(lane.stage) }
+            break
+          }
+          give(ticket, job, lane, to: identity)
+        }
+      }
+    }
+  }
+
+  private func give(_ ticket: UInt64, _ job: Job, _ lane: Lane, to identity: [UInt8]) {
+    waiting[lane]?.removeAll { $0 == ticket }
+    workers[identity]?.jobs[lane, default: []].insert(ticket)
+    workers[identity]?.progressed = .now
+    jobs[ticket]?.worker = identity
+    let isHeld = workers[identity]?.handles.contains(job.call.attachment.handle) ?? false
+    hand(job.call, ticket, to: identity, attached: !isHeld)
+  }
+
+  /// Who is to do a job: one that holds its picture, else one that has least to do.
+  private func choose(_ lane: Lane, _ job: Job) -> [UInt8]? {
+    var best: (identity: [UInt8], rank: (Int, Int))?
+    for (identity, worker) in workers {
+      guard !worker.isLeaving, let credit = worker.ready.credit[lane], worker.jobs[lane]?.count ?? 0 < credit else {
+        continue
+      }
+      // What has ended a worker already is tried alone, so that nothing else is blamed for it.
+      if job.deaths > 0, !worker.isIdle { continue }
+      if worker.jobs.values.joined().contains(where: { jobs[$0]?.deaths ?? 0 > 0 }) { continue }
+      let load = worker.jobs.values.reduce(0) { $0 + $1.count }
+      let rank = (worker.handles.contains(job.call.attachment.handle) ? 0 : 1, load)
+      if best.map({ rank < $0.rank }) ?? true { best = (identity, rank) }
+    }
+    return best?.identity
+  }
+
+  /// Sends a job to the worker that has it.
+  ///
+  /// - Parameter attached: whether what its handle names goes with it.
+  func hand(_ call: StageCall, _ ticket: UInt64, to identity: [UInt8], attached: Bool) {
+    let message = StageJobMessage(
+      ticket: ticket, lane: call.lane, body: call.body, blobs: call.blobs,
+      attachment: attached ? call.attachment : nil)
+    jobs[ticket]?.wasAttached = attached
+    workers[identity]?.noteHeld(call.attachment.handle)
+    // It takes nothing: its connection has gone or stands still. The job has not been there.
+    if !send(.job(message), to: identity) { lose(identity, blame: false) }
+  }
+}

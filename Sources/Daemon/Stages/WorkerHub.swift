@@ -1,0 +1,315 @@
+import Wire
+import ZeroMQ
+
+/// The thread that talks to workers: who is there, who has what, and who is dead.
+///
+/// Made by one thread and then used by another alone, which is why it may cross over unchecked.
+final class WorkerHub: @unchecked Sendable {
+  /// What other threads ask of it.
+  enum Order: Sendable {
+    case call(StageCall)
+    case abandoned(StageCall)
+    case died(name: String)
+    case stop
+  }
+
+  struct Worker {
+    let ready: WorkerReady
+    /// The tickets of its jobs in each lane.
+    var jobs: [Lane: Set<UInt64>] = [:]
+    /// What it is thought to hold, the last one last.
+    var handles: [String] = []
+    var heard = ContinuousClock.now
+    var progress = -1
+    var progressed = ContinuousClock.now
+    var isLeaving = false
+
+    var isIdle: Bool { jobs.values.allSatisfy(\.isEmpty) }
+
+    mutating func noteHeld(_ handle: String) {
+      handles.removeAll { $0 == handle }
+      handles.append(handle)
+      if handles.count > 64 { handles.removeFirst() }
+    }
+  }
+
+  struct Job {
+    let call: StageCall
+    /// How many workers it has ended.
+    var deaths = 0
+    /// How many have had it and not finished it, for whatever reason.
+    var moves = 0
+    /// What its handle names went along when it was handed out.
+    var wasAttached = false
+    /// Who has it; nil while it waits.
+    var worker: [UInt8]?
+    /// Nobody waits for it any more.
+    var isAbandoned = false
+  }
+
+  static let endpoint = "inproc://pandion/workers"
+  private static let mostWorkers = 256
+
+  let pool: WorkerPool
+  let socket: Socket
+  let bell: Socket
+  let mailbox: Mailbox<Order>
+  private(set) var bound: [String] = []
+  var workers: [[UInt8]: Worker] = [:]
+  var jobs: [UInt64: Job] = [:]
+  /// Tickets in the order of their turn.
+  var waiting: [Lane: [UInt64]] = [:]
+  private var nextTicket: UInt64 = 1
+  /// Since when a stage has no worker.
+  private var orphaned: [Pipeline.Stage: ContinuousClock.Instant] = [:]
+  private var isStopping = false
+
+  init(_ pool: WorkerPool, _ context: Context, secretKey: String?) throws(ZeroMQError) {
+    self.pool = pool
+    socket = try Socket(
+      context, .router, linger: 1000, maxFrameBytes: StageProtocol.bytes, highWater: 256, receiveHighWater: 8)
+    bell = try Socket(context, .pull)
+    try bell.bind(Self.endpoint)
+    mailbox = try Mailbox(context, endpoint: Self.endpoint)
+    try socket.guardAgainstStrangers()
+    for endpoint in pool.endpoints {
+      bound.append(try FrontEnd.bind(socket, endpoint, secretKey, domain: Authenticator.workerDomain))
+    }
+    for stage in pool.stages { orphaned[stage] = .now }
+  }
+
+  func run() throws(ZeroMQError) {
+    var poller = Poller()
+    let socketIndex = poller.add(socket)
+    let bellIndex = poller.add(bell)
+    while !isStopping {
+      // Deaths are looked for often within the shortest time that makes one.
+      _ = try poller.wait(milliseconds: workers.isEmpty && jobs.isEmpty ? 1000 : 50)
+      // Everything that came is read before anybody is missed: it was this thread that may have been held up.
+      if poller.isReady(socketIndex) {
+        for _ in 0..<256 {
+          guard let frames = try receive() else { break }
+          take(frames)
+        }
+      }
+      if poller.isReady(bellIndex) { while try bell.receive() != nil {} }
+      for order in mailbox.takeAll() { obey(order) }
+      buryTheDead()
+      dispatch()
+      refuseTheOrphaned()
+      publish()
+    }
+    // Those that the supervisor keeps end with it; others wait for the next daemon.
+  }
+
+  /// Nobody shall wait for a thread that has ended.
+  func failAll() {
+    let error = WireError(.shuttingDown, "the daemon is stopping")
+    for job in jobs.values { job.call.finish(.failure(error)) }
+    for case .call(let call) in mailbox.close() { call.finish(.failure(error)) }
+  }
+
+  private func receive() throws(ZeroMQError) -> [[UInt8]]? {
+    let limits = MessageLimits(frames: StageProtocol.blobs, bytes: StageProtocol.bytes)
+    guard let message = try socket.receive(limits: limits) else { return nil }
+    if let connection = socket.lastConnection { pool.withState { $0.incoming }?.note(connection) }
+    // A message that was cut is none.
+    return message.droppedFrames == 0 ? message.frames : Array(message.frames.prefix(1))
+  }
+
+  private func take(_ frames: [[UInt8]]) {
+    guard let identity = frames.first else { return }
+    guard let message = MessageFromWorker(Array(frames.dropFirst())) else {
+      countStrange()
+      return giveUp(identity)
+    }
+    if case .ready(let ready) = message { return welcome(ready, identity) }
+    if case .unknownVersion = message {
+      send(.refused("this daemon speaks version \(StageProtocol.version) of the stages' protocol"), to: identity)
+      return
+    }
+    guard workers[identity] != nil else {
+      send(.again, to: identity)
+      return
+    }
+    workers[identity]?.heard = .now
+    switch message {
+    case .ready, .unknownVersion: break
+    case .heartbeat(let progress):
+      if workers[identity]?.progress != progress { workers[identity]?.progressed = .now }
+      workers[identity]?.progress = progress
+      send(.alive, to: identity)
+    case .partial(let ticket, let body):
+      guard let job = job(ticket, of: identity) else { return countStrange() }
+      job.call.add(partial: body)
+    case .result(let ticket, let result): finish(ticket, identity, .success(result))
+    case .failed(let ticket, let error): finish(ticket, identity, .failure(error))
+    case .missing(let ticket):
+      guard let job = job(ticket, of: identity) else { return countStrange() }
+      if job.wasAttached {
+        countStrange()
+        giveUp(identity)
+      } else {
+        hand(job.call, ticket, to: identity, attached: true)
+      }
+    case .bye:
+      workers[identity]?.isLeaving = true
+      dismissIfIdle(identity)
+    }
+  }
+
+  /// Whoever says what is nothing does not work well: as good as dead.
+  private func giveUp(_ identity: [UInt8]) {
+    guard workers[identity] != nil else { return }
+    lose(identity, blame: true)
+    send(.again, to: identity)
+  }
+
+  private func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
+    // The same one again, over a new connection perhaps: it lives, so that its jobs are not to blame for anything.
+    for (old, worker) in workers where old == identity || worker.ready.name == ready.name { lose(old, blame: false) }
+    if let reason = objection(to: ready) {
+      pool.log("worker '\(ready.name)' is refused: \(reason)")
+      send(.refused(reason), to: identity)
+      return
+    }
+    workers[identity] = Worker(ready: ready)
+    orphaned[ready.stage] = nil
+    pool.withState { $0.models[ready.stage] = ready.model }
+    pool.withState { $0.isReady }(ready.name)
+    pool.log("worker '\(ready.name)' serves stage '\(ready.stage.rawValue)'")
+    send(.alive, to: identity)
+  }
+
+  private func objection(to ready: WorkerReady) -> String? {
+    guard pool.stages.contains(ready.stage) else {
+      return "stage '\(ready.stage.rawValue)' runs in the daemon itself"
+    }
+    guard workers.count < Self.mostWorkers else { return "there are too many workers" }
+    let other = workers.values.first {
+      $0.ready.model.role == ready.model.role && $0.ready.model.differs(from: ready.model)
+    }
+    return other.map {
+      "its model is \(ready.model.name), but that of '\($0.ready.name)' is another \($0.ready.model.name)"
+    }
+  }
+
+  private func obey(_ order: Order) {
+    switch order {
+    case .call(let call):
+      jobs[nextTicket] = Job(call: call)
+      waiting[call.lane, default: []].append(nextTicket)
+      nextTicket += 1
+    case .abandoned(let call):
+      guard let ticket = jobs.first(where: { $0.value.call === call })?.key else { return }
+      if let worker = jobs[ticket]?.worker {
+        jobs[ticket]?.isAbandoned = true
+        send(.cancel(ticket: ticket), to: worker)
+      } else {
+        forget(ticket)
+      }
+    case .died(let name):
+      for (identity, worker) in workers where worker.ready.name == name { lose(identity, blame: true) }
+    case .stop: isStopping = true
+    }
+  }
+
+  /// A job that this worker has, and no other.
+  private func job(_ ticket: UInt64, of identity: [UInt8]) -> Job? {
+    jobs[ticket].flatMap { $0.worker == identity ? $0 : nil }
+  }
+
+  private func finish(_ ticket: UInt64, _ identity: [UInt8], _ outcome: Result<StageResult, WireError>) {
+    guard let job = job(ticket, of: identity) else { return countStrange() }
+    workers[identity]?.jobs[job.call.lane]?.remove(ticket)
+    workers[identity]?.progressed = .now
+    job.call.finish(outcome)
+    forget(ticket)
+    dismissIfIdle(identity)
+  }
+
+  /// One that has said goodbye goes when its work is done.
+  private func dismissIfIdle(_ identity: [UInt8]) {
+    guard let worker = workers[identity], worker.isLeaving, worker.isIdle else { return }
+    send(.stop, to: identity)
+    lose(identity, blame: false)
+  }
+
+  func forget(_ ticket: UInt64) {
+    guard let job = jobs.removeValue(forKey: ticket), job.worker == nil else { return }
+    waiting[job.call.lane]?.removeAll { $0 == ticket }
+  }
+
+  /// Gives a worker up; its jobs go to others, unless they are to blame once too often.
+  func lose(_ identity: [UInt8], blame: Bool) {
+    guard let worker = workers.removeValue(forKey: identity) else { return }
+    if blame {
+      pool.withState { $0.counters.lost += 1 }
+      pool.log("worker '\(worker.ready.name)' of stage '\(worker.ready.stage.rawValue)' is dead")
+      pool.withState { $0.isLost }(worker.ready.name)
+    }
+    if !workers.values.contains(where: { $0.ready.stage == worker.ready.stage }) { orphaned[worker.ready.stage] = .now }
+    for (lane, tickets) in worker.jobs {
+      // The oldest will be first again.
+      for ticket in tickets.sorted(by: >) {
+        guard var job = jobs[ticket] else { continue }
+        if blame { job.deaths += 1 }
+        job.moves += 1
+        job.worker = nil
+        jobs[ticket] = job
+        if job.isAbandoned {
+          forget(ticket)
+        } else if job.deaths >= WorkerPool.lives {
+          let hash = job.call.contentHash
+          pool.withState {
+            $0.quarantine.add(hash)
+            $0.counters.poisoned += 1
+          }
+          pool.log("a job of lane '\(lane.rawValue)' has ended \(job.deaths) workers: \(hash) is not tried again")
+          job.call.finish(.failure(WorkerPool.poison(job.call)))
+          forget(ticket)
+        } else if job.moves >= WorkerPool.mostMoves {
+          job.call.finish(
+            .failure(WireError(.internal, "\(job.moves) workers had it one after the other and did not finish it")))
+          forget(ticket)
+        } else {
+          pool.withState { $0.counters.retried += 1 }
+          waiting[lane, default: []].insert(ticket, at: 0)
+        }
+      }
+    }
+  }
+
+  private func buryTheDead() {
+    let now = ContinuousClock.now
+    for (identity, worker) in workers {
+      let isStalled = !worker.isIdle && now - worker.progressed > pool.timing.stall
+      if now - worker.heard > pool.timing.silence || isStalled { lose(identity, blame: true) }
+    }
+  }
+
+  private func refuseTheOrphaned() {
+    for (stage, since) in orphaned where .now - since > pool.timing.unavailable {
+      for (lane, tickets) in waiting where lane.stage == stage {
+        for ticket in tickets {
+          jobs[ticket]?.call.finish(.failure(pool.unavailable(stage)))
+          forget(ticket)
+        }
+      }
+    }
+  }
+
+  private func publish() {
+    var counts: [Pipeline.Stage: Int] = [:]
+    for worker in workers.values { counts[worker.ready.stage, default: 0] += 1 }
+    pool.withState { $0.counters.workers = counts }
+  }
+
+  private func countStrange() { pool.withState { $0.counters.strange += 1 } }
+
+  /// Sends without waiting; a worker that has gone, or reads nothing, is missed soon.
+  @discardableResult
+  func send(_ message: MessageToWorker, to identity: [UInt8]) -> Bool {
+    (try? socket.send([identity] + message.frames, timeout: 0)) != nil
+  }
+}
