@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtimes side by side: each prepares a subject, answers with its outputs, and is timed on its parts."""
 import json
+import os
 import statistics
 import subprocess
 import time
@@ -19,6 +20,30 @@ def timed(body, repeat, seconds, warm=True):
         body()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times), len(times)
+
+
+class Company:
+    """How busy others kept the cores while something was measured: what they took, in cores."""
+
+    def __init__(self):
+        self.start = self.now()
+
+    @staticmethod
+    def now():
+        try:
+            busy = open("/proc/stat").readline().split()[1:9]
+        except OSError:
+            return None
+        # user, nice, system, irq, softirq, steal; without idle and waiting.
+        ticks = sum(int(v) for i, v in enumerate(busy) if i not in (3, 4)) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), ticks, sum(os.times()[:4])
+
+    def cores(self):
+        end = self.now()
+        if not self.start or not end:
+            return 0.0
+        passed, busy, own = (b - a for a, b in zip(self.start, end))
+        return max(0.0, busy - own) / max(passed, 1e-9)
 
 
 def arrays(values):
