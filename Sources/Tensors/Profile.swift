@@ -13,6 +13,7 @@ import Synchronization
 /// passed.
 public enum Profile {
   private static let isOn = Atomic<Bool>(false)
+  private static let turn = Mutex<Void>(())
   private static let collected = Mutex<[Operation: Total]>([:])
   /// Set in a thread that is within an operation.
   private static let inside: pthread_key_t = {
@@ -50,13 +51,17 @@ public enum Profile {
     public internal(set) var seconds = 0.0
   }
 
-  /// Runs `body` and tells what all threads did meanwhile, the longest first. One at a time in a process.
-  public static func collect(_ body: () throws -> Void) rethrows -> [(operation: Operation, total: Total)] {
-    collected.withLock { $0 = [:] }
-    isOn.store(true, ordering: .sequentiallyConsistent)
-    defer { isOn.store(false, ordering: .sequentiallyConsistent) }
-    try body()
-    let found = collected.withLock { $0 }
+  /// Runs `body` and tells what all threads did meanwhile, the longest first. One at a time in a process: who comes second waits.
+  public static func collect<Failure: Error>(
+    _ body: () throws(Failure) -> Void
+  ) throws(Failure) -> [(operation: Operation, total: Total)] {
+    let found = try turn.withLock { (_) throws(Failure) -> [Operation: Total] in
+      collected.withLock { $0 = [:] }
+      isOn.store(true, ordering: .sequentiallyConsistent)
+      defer { isOn.store(false, ordering: .sequentiallyConsistent) }
+      try body()
+      return collected.withLock { $0 }
+    }
     return found.map { (operation: $0.key, total: $0.value) }.sorted { $0.total.seconds > $1.total.seconds }
   }
 
