@@ -73,6 +73,9 @@ public final class Osprey: Sendable {
       trunkPrecision: source.trunkPrecision)
   }
 
+  /// The trunk's maps of a picture, finest first: `[h, w, C]` each.
+  public func pyramid(_ image: Image) throws(OspreyError) -> [Tensor] { trunk(try preprocessor(image)) }
+
   /// The trunk's work on a picture, without the language model's.
   public func features(_ image: Image) throws(OspreyError) -> ImageFeatures {
     let input = try preprocessor(image)

@@ -60,6 +60,8 @@ public final class PackedMatrix: @unchecked Sendable {
   private convenience init(
     _ tensor: Tensor, transposed: Bool, inner: Int, columns: Int, _ precision: Precision
   ) {
+    let span = Profile.begin(.moving(.pack, [inner, columns]))
+    defer { Profile.end(span) }
     // An initialiser cannot be called in a closure.
     var pointer: UnsafePointer<Float>?
     tensor.withUnsafe { pointer = $0.baseAddress }
@@ -68,6 +70,15 @@ public final class PackedMatrix: @unchecked Sendable {
     self.init(
       pointer, stride: transposed ? inner : columns, transposed: transposed, inner: inner, columns: columns,
       precision.tiles)
+  }
+
+  /// Its memory.
+  var byteCount: Int { 4 * memory.count }
+
+  /// The precision whose tiles it is for.
+  var format: String {
+    func address(_ tiles: ck_tiles) -> Int { unsafeBitCast(tiles.multiply, to: Int.self) }
+    return Precision.allCases.first { address($0.tiles) == address(tiles) }?.rawValue ?? "fp32"
   }
 
   /// The panel of some columns, in the stretch that begins at `first`.

@@ -77,6 +77,8 @@ extension Tensor {
         positions.side * positions.side == m && positions.rows.inner == d && positions.precision == precision)
     case .none, .causal: break
     }
+    let span = Profile.begin(.attention(queries, keys, values, heads: heads, keyHeads: keyHeads, precision))
+    defer { Profile.end(span) }
     return queries.withUnsafe { q in
       keys.withUnsafe { k in
         values.withUnsafe { v in

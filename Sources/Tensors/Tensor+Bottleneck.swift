@@ -34,6 +34,8 @@ extension Tensor {
     precondition(channels == weights.widen.inner && wide == weights.narrow.inner)
     precondition(weights.depthwise.shape == [3, 3, wide] && (!residual || (stride == 1 && outputs == channels)))
     let (outHeight, outWidth) = ((height - 1) / stride + 1, (width - 1) / stride + 1)
+    let span = Profile.begin(.bottleneck(self, weights, outHeight, outWidth))
+    defer { Profile.end(span) }
     return withUnsafe { x in
       weights.widenBias.withUnsafe { widenBias in
         weights.depthwise.withUnsafe { depthwise in

@@ -14,6 +14,8 @@ extension Tensor {
     let (n, width) = (queries.shape[0], queries.shape[1])
     let d = width / heads
     precondition(d * heads == width && heads % keyHeads == 0 && sequences.reduce(0) { $0 + $1.rows } == n)
+    let span = Profile.begin(.attention(queries, sequences, heads: heads))
+    defer { Profile.end(span) }
     let blocks = AttentionBlock.cut(sequences)
     let area = blocks.reduce(0) { max($0, $1.rows * $1.width) }
     let scratchCount = blocks.reduce(0) { max($0, $1.scratchCount) }

@@ -14,6 +14,8 @@ extension Tensor {
     let outHeight = (height + 2 * padding - kernel) / stride + 1
     let outWidth = (width + 2 * padding - kernel) / stride + 1
     let outputs = weight.columns
+    let span = Profile.begin(.convolution(self, kernel: kernel, outHeight, outWidth, weight))
+    defer { Profile.end(span) }
     // As many patches as products are worth their start with; they stay in the second cache.
     let rowsAtOnce = max(1, 196 / outWidth)
     return withUnsafe { source in
@@ -70,6 +72,8 @@ extension Tensor {
     precondition(weight.shape == [kernel, kernel, channels], "depthwise convolution of \(shape) by \(weight.shape)")
     let outHeight = (height + 2 * padding - kernel) / stride + 1
     let outWidth = (width + 2 * padding - kernel) / stride + 1
+    let span = Profile.begin(.depthwise(self, kernel: kernel, outHeight, outWidth))
+    defer { Profile.end(span) }
     return withUnsafe { source in
       weight.withUnsafe { w in
         (bias ?? Tensor([channels])).withUnsafe { b in
@@ -102,6 +106,8 @@ extension Tensor {
     let (height, width, channels) = (shape[0], shape[1], shape[2])
     let outputs = bias.count
     precondition(weight.shape == [channels, 4 * outputs], "transposed convolution of \(shape) by \(weight.shape)")
+    let span = Profile.begin(.product(height * width, channels, 4 * outputs, "fp32", bytes: 4 * weight.count))
+    defer { Profile.end(span) }
     let product = multiplied(by: weight)  // [H, W, 2·2·out]
     var result = product.withUnsafe { source in
       Tensor([2 * height, 2 * width, outputs]) { out in

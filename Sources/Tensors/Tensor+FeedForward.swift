@@ -13,6 +13,8 @@ extension Tensor {
     let rows = x.count / widen.inner
     precondition(x.lastAxis == widen.inner && widen.columns == narrow.inner && narrow.columns == lastAxis)
     precondition(rows * narrow.columns == count)
+    let span = Profile.begin(.feedForward(rows, widen, narrow))
+    defer { Profile.end(span) }
     let run = max(64, (1 << 22) / widen.columns)
     let flat = x.reshaped([rows, widen.inner])
     withUnsafeMutable { all in

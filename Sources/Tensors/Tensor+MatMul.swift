@@ -29,6 +29,8 @@ extension Tensor {
   /// The same with a matrix that was packed before: `activation(x · matrix + bias)`, `[…, K]` → `[…, N]`.
   public func multiplied(by matrix: PackedMatrix, bias: Tensor? = nil, activation: Activation? = nil) -> Tensor {
     precondition(lastAxis == matrix.inner, "product: \(shape) by [\(matrix.inner), \(matrix.columns)]")
+    let span = Profile.begin(.product(count / matrix.inner, matrix))
+    defer { Profile.end(span) }
     return Tensor(shape.dropLast() + [matrix.columns]) { out in
       tiled(matrix, bias, activation, adds: false, out)
     }
@@ -37,6 +39,8 @@ extension Tensor {
   /// Adds `x · matrix + bias` in place; x `[…, K]` has as many rows as this.
   public mutating func add(_ x: Tensor, multipliedBy matrix: PackedMatrix, bias: Tensor?) {
     precondition(x.lastAxis == matrix.inner && lastAxis == matrix.columns && x.shape.dropLast() == shape.dropLast())
+    let span = Profile.begin(.product(x.count / matrix.inner, matrix, adds: true))
+    defer { Profile.end(span) }
     withUnsafeMutable { x.tiled(matrix, bias, nil, adds: true, $0) }
   }
 
@@ -64,6 +68,8 @@ extension Tensor {
   ) -> Tensor {
     if let bias { precondition(bias.count == columns, "bias \(bias.shape) for \(columns) outputs") }
     let rows = count / max(inner, 1)
+    let span = Profile.begin(.product(rows, inner, columns, "fp32", bytes: 4 * matrix.count))
+    defer { Profile.end(span) }
     // The weight is read once where it lies: packing it would cost more than the product.
     let isFew = transposed && rows > 0 && rows <= fewRows && inner >= 64
     if !isFew, isTiled(rows: rows, columns: columns, inner: inner) {

@@ -100,6 +100,8 @@ extension Tensor {
 
   /// Runs `body` over pieces of the numbers on the compute pool.
   private mutating func parallelInPlace(grain: Int, _ body: (UnsafeMutablePointer<Float>, Range<Int>) -> Void) {
+    let span = Profile.begin(.moving(.pointwise, shape))
+    defer { Profile.end(span) }
     withUnsafeMutable { all in
       guard let base = all.baseAddress else { return }
       ComputePool.forEach(all.count, grain: grain) { range in body(base + range.lowerBound, range) }
@@ -108,6 +110,8 @@ extension Tensor {
 
   /// Runs `body` over groups of rows of the last axis on the compute pool.
   private mutating func parallelRows(_ body: (UnsafeMutablePointer<Float>, Int) -> Void) {
+    let span = Profile.begin(.moving(.pointwise, shape))
+    defer { Profile.end(span) }
     let columns = lastAxis
     guard count > 0 else { return }
     withUnsafeMutable { all in
@@ -120,6 +124,8 @@ extension Tensor {
 
   /// Like `parallelRows`, into a new tensor of the same shape.
   private func mapRows(_ body: (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void) -> Tensor {
+    let span = Profile.begin(.moving(.norm, shape))
+    defer { Profile.end(span) }
     let columns = lastAxis
     return withUnsafe { source in
       Tensor(shape) { out in

@@ -30,6 +30,8 @@ extension Tensor {
     guard let first = parts.first else { preconditionFailure("nothing to concatenate") }
     let tail = Array(first.shape.dropFirst())
     for part in parts { precondition(Array(part.shape.dropFirst()) == tail, "\(part.shape) beside \(first.shape)") }
+    let span = Profile.begin(.init(.copy, first.shape, bytes: 8 * parts.reduce(0) { $0 + $1.count }))
+    defer { Profile.end(span) }
     return Tensor([parts.reduce(0) { $0 + $1.shape[0] }] + tail) { out in
       var position = 0
       for part in parts {
@@ -45,6 +47,8 @@ extension Tensor {
   /// The axes in another order: axis `i` of the result is axis `order[i]` of this tensor.
   public func permuted(_ order: [Int]) -> Tensor {
     precondition(order.sorted() == Array(shape.indices), "\(order) does not order the axes of \(shape)")
+    let span = Profile.begin(.moving(.copy, shape))
+    defer { Profile.end(span) }
     var strides = [Int](repeating: 1, count: shape.count)
     for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
     let newShape = order.map { shape[$0] }
@@ -74,6 +78,8 @@ extension Tensor {
 
   /// `[N, M]` → `[M, N]`.
   public func transposed() -> Tensor {
+    let span = Profile.begin(.moving(.copy, shape))
+    defer { Profile.end(span) }
     let (rows, columns) = (shape[0], shape[1])
     return withUnsafe { source in
       Tensor([columns, rows]) { target in

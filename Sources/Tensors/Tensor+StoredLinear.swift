@@ -13,6 +13,9 @@ extension Tensor {
   public func linear(_ weight: WeightMatrix, bias: Tensor? = nil) -> Tensor {
     precondition(lastAxis == weight.columns, "linear: \(shape) by weight [\(weight.rows), \(weight.columns)]")
     let count = self.count / weight.columns
+    let span = Profile.begin(
+      .product(count, weight.columns, weight.rows, weight.format.rawValue, bytes: weight.byteCount))
+    defer { Profile.end(span) }
     var product =
       blockLinear(weight, count) ?? (count <= fewRows ? rowByRow(weight, count) : panelByPanel(weight, count))
     if let bias { product.addRow(bias) }

@@ -1,0 +1,33 @@
+import Foundation
+import Tensors
+import Testing
+
+@testable import pandion
+
+@Suite struct BenchTests {
+  @Test(arguments: [
+    [], ["picture.png", "--kernels"], ["--kernels", "--profile"], ["--kernels", "--only", "click"],
+    ["picture.png", "--repeat", "0"], ["picture.png", "--only", "nothing"],
+  ])
+  func refusesWhatDoesNotGoTogether(_ words: [String]) {
+    #expect(throws: (any Error).self) { try Bench.parse(words) }
+  }
+
+  @Test func profilesNamedPartsOrTheUsualOnes() throws {
+    #expect(try Bench.parse(["picture.png", "--profile"]).profile)
+    #expect(Bench.Part.profiled.allSatisfy { Bench.Part.allCases.contains($0) })
+    #expect(Bench.Part.profiled.contains { $0.isLabelers } && Bench.Part.profiled.contains { !$0.isLabelers })
+  }
+
+  @Test func aProfileAddsUpToTheTimeThatPassed() throws {
+    let x = Tensor([307, 79], [Float](repeating: 1, count: 307 * 79))
+    let weight = Tensor([59, 79], [Float](repeating: 1, count: 59 * 79))
+    let profile = try PartProfile("test") { for _ in 0..<5 { _ = x.linear(weight) } }
+    let row = try #require(profile.operations.first { $0.shape == [307, 79, 59] })
+    #expect(row.calls == 5 && row.flops == 5 * 2 * 307 * 79 * 59)
+    #expect(abs(row.gflopsPerSecond * row.milliseconds * 1e6 / Double(row.flops) - 1) < 1e-6)
+    let sum = profile.operations.reduce(profile.elsewhereMilliseconds) { $0 + $1.milliseconds }
+    #expect(abs(sum - profile.milliseconds) < 1e-6 * profile.milliseconds)
+    #expect(row.milliseconds < profile.milliseconds)
+  }
+}
