@@ -27,9 +27,10 @@ from pathlib import Path
 import numpy as np
 
 ROWS = ("encoder", "decoder", "mobile", "convnext", "automatic")
+LINES = ("image_encoder", "click", "points_64", "mobile_encoder", "convnext", "automatic")
+STEPS = ("prepare", "compare", "time", "table")
 # More of the cores' time than this taken by others, and a figure is not kept.
 COMPANY = 0.1
-STEPS = ("prepare", "compare", "time", "table")
 PEERS = ("Pandion fp32", "Pandion bf16", "Pandion int8", "torch", "ONNX Runtime", "OpenVINO f32", "OpenVINO bf16")
 
 
@@ -184,14 +185,16 @@ def automatic_masks(a, pixels, results):
 def table(a, results):
     """Benchmarks/RESULTS.md, from all figures there are."""
     stored, versions = results.all, results.all["versions"]
-    days = sorted({v["when"].split()[0] for line in stored["lines"].values() for v in line["milliseconds"].values()})
+    lines = [stored["lines"][key] for key in LINES if key in stored["lines"]]
+    days = sorted({v["when"].split()[0] for line in lines for v in line["milliseconds"].values()})
     text = [
         "# Vision beside its peers", "",
         f"{' to '.join(dict.fromkeys(days[:1] + days[-1:]))}, {stored['cpu']}, {stored['threads']} threads; "
         + ", ".join(f"{k} {v}" for k, v in versions.items()) + ". Milliseconds, in brackets how many times as long as Pandion in "
-        "the same precision. `Tools/peers/vision.py` measures, keeps its figures in `results.json`, and writes this table.", "",
+        "the same precision. `Tools/peers/vision.py` measures, keeps its figures in `results.json` with "
+        "the time at which each was taken and the number of runs that it is the median of, and writes this table.", "",
         "| | " + " | ".join(PEERS) + " |", "|---" * (len(PEERS) + 1) + "|"]
-    for line in stored["lines"].values():
+    for line in lines:
         times, cells = {k: v["median"] for k, v in line["milliseconds"].items()}, []
         for peer in PEERS:
             base = times.get("Pandion bf16" if peer.endswith("bf16") else "Pandion fp32")
@@ -200,7 +203,7 @@ def table(a, results):
         text.append(f"| {line['title']} | " + " | ".join(cells) + " |")
     text += ["", "How far outputs are from torch's, as a share of the output's scale (the greatest difference), or as lists of masks:", ""]
     text += [f"- {line['title']}: " + "; ".join(f"{k} {v}" for k, v in line["agreement"].items()) + "."
-             for line in stored["lines"].values() if line["agreement"]]
+             for line in lines if line["agreement"]]
     print("\n".join(text))
     a.out.write_text("\n".join(text) + "\n")
 
