@@ -33,6 +33,7 @@ struct StageOptions: ParsableArguments {
     if let counts = workers?.counts, (counts[.extract] == nil) != (counts[.language] == nil) {
       throw ValidationError("--workers: extract and language are given together")
     }
+    if stage != nil, workers != nil { throw ValidationError("--stage is a worker's, --workers the daemon's") }
     if stage == nil, connect != nil { throw ValidationError("--connect goes with --stage") }
     if workers == nil, !workersEndpoints.isEmpty { throw ValidationError("--workers-endpoint goes with --workers") }
     if (key == nil) != (serverKey == nil) { throw ValidationError("--key and --server-key are given together") }
@@ -44,9 +45,11 @@ struct StageOptions: ParsableArguments {
   func pool(hasEndpoints: Bool) throws -> WorkerPool? {
     guard let workers else { return nil }
     var endpoints = workersEndpoints
-    if endpoints.isEmpty {
+    // Workers that are kept running here have no keys and need none.
+    let isLocal = workers.counts.values.contains { $0 > 0 } && !endpoints.contains { $0.hasPrefix("ipc://") }
+    if endpoints.isEmpty || isLocal {
       let name = hasEndpoints ? "workers-\(getpid()).sock" : "workers.sock"
-      endpoints = ["ipc://\(try RuntimeFolder.make())/\(name)"]
+      endpoints.append("ipc://\(try RuntimeFolder.make())/\(name)")
     }
     return WorkerPool(Set(workers.counts.keys), endpoints: endpoints) { Standard.error($0) }
   }
@@ -80,7 +83,9 @@ struct StageOptions: ParsableArguments {
     let endpoint = try connect ?? "ipc://\(RuntimeFolder.make())/workers.sock"
     var keys: WorkerKeys?
     if let key, let serverKey { keys = try WorkerKeys(file: key, serverFile: serverKey) }
-    let name = workerName ?? "\(stage.rawValue)-\(ProcessInfo.processInfo.hostName.prefix(64))-\(getpid())"
+    // In a container host and process have the same names each time, and whoever comes back is not blamed.
+    let once = String(UInt32.random(in: 0...UInt32.max), radix: 16)
+    let name = workerName ?? "\(stage.rawValue)-\(ProcessInfo.processInfo.hostName.prefix(64))-\(getpid())-\(once)"
     let worker = try WorkerProcess(
       models.service(stage, cacheBytes: cacheBytes), endpoint: endpoint, name: name, keys: keys,
       log: { Standard.error("\(name): \($0)") })

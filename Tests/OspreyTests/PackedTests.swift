@@ -73,8 +73,8 @@ import Testing
           #expect(abs(again.meanLogProbability - answer.meanLogProbability) < 1e-4, "\(type)")
         }
       }
-      // Blocks change the probabilities of the first words a little. [type: how far, in nats]
-      for (type, tolerance) in [(ElementType.q8_0, 0.05), (.q6_K, 0.05), (.q4_K, 0.1), (.q4_0, 1)] {
+      // Blocks change the probabilities of the first words a little, four bits more so. [type: how far, in nats]
+      for (type, tolerance) in [(ElementType.q8_0, 0.05), (.q6_K, 0.05), (.q4_K, 0.25), (.q4_0, 1)] {
         let blocks = "\(folder)/\(type).gguf"
         try PackedOsprey(quantizing: path, as: type).write(to: blocks)
         let quantized = try Osprey(gguf: blocks)

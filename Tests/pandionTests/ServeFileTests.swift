@@ -62,6 +62,7 @@ import Testing
     for wrong in ["0", "65", "-1", "x", "segment", "segment=", "segment=1,segment=2", "speak=1", "segment=99", ""] {
       #expect(WorkerCounts(argument: wrong) == nil, "\(wrong)")
     }
+    #expect(throws: (any Error).self) { try Serve.parse(["--stage", "extract", "--workers", "1"]) }
     // These two share the labeler.
     #expect(throws: (any Error).self) { try Serve.parse(["--workers", "extract=1"]) }
     #expect(throws: (any Error).self) { try Serve.parse(["--workers-endpoint", "tcp://127.0.0.1:1"]) }

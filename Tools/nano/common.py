@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from optimizer import Both
 from scenes_data import list_scenes
@@ -16,6 +17,27 @@ def seed_all(seed):
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def start_from(both, path, files):
+    """Loads `both` ("model" and "heads") from a checkpoint or, as far as they go, from an exported model folder's `files`.
+
+    Returns the checkpoint's extra. A folder has no heads: they begin at zero, so that they pull at the model only
+    once they have learnt something themselves. What has changed its shape since (the vocabulary) begins anew."""
+    if not path:
+        return {}
+    if Path(path).is_dir():
+        state = {"ema": {f"model.{k}": v.float() for f in files for k, v in load_file(Path(path) / f).items()}, "extra": {}}
+        with torch.no_grad():
+            for p in both["heads"].parameters():
+                p.zero_()
+    else:
+        state = torch.load(path, weights_only=False)
+    own = both.state_dict()
+    known = {k: v for k, v in state["ema"].items() if k in own and v.shape == own[k].shape}
+    print(f"{path}: {len(known)} tensors of {len(own)}", flush=True)
+    both.load_state_dict(known, strict=False)
+    return state["extra"]
 
 
 class Run:

@@ -2,7 +2,7 @@
 """Hyperparameters of `pandion-nano`, shared by training, evaluation and export."""
 
 SEGMENTER = {
-    "architecture": "sam", "image_encoder": "tiny_vit", "image_size": 384,
+    "architecture": "sam", "image_encoder": "tiny_vit", "image_size": 512,
     "embed_dims": [32, 64, 128, 160], "depths": [1, 2, 4, 2], "num_heads": [1, 2, 4, 5],
     "window_sizes": [8, 8, 8, 8], "prompt_embed_dim": 128,
     "decoder": {"depth": 2, "num_heads": 8, "mlp_dim": 512},

@@ -18,7 +18,7 @@ from torch import nn
 
 import augment
 import config
-from common import Run, normalise
+from common import Run, normalise, start_from
 from models.osprey import Labeler
 from scenes_data import Scene
 from text import Tokenizer
@@ -174,7 +174,7 @@ def main():
     p.add_argument("--data", required=True)
     p.add_argument("--out", required=True, help="checkpoint to write, and to resume from if it exists")
     p.add_argument("--stage", type=int, choices=[1, 2], required=True)
-    p.add_argument("--start", help="stage 2: the checkpoint of stage 1")
+    p.add_argument("--start", help="a checkpoint (stage 2: that of stage 1), or a model folder")
     p.add_argument("--tokenizer", required=True)
     p.add_argument("--minutes", type=float, default=50)
     p.add_argument("--small", type=float, default=0.85, help="stage 1: fraction of the time on 256-pixel inputs")
@@ -188,12 +188,7 @@ def main():
     heads = Heads(config.LLM["hidden_size"])
     cells = Cells(config.LLM["mm_vision_dims"][2:])
     both = nn.ModuleDict({"model": model, "heads": nn.ModuleDict({"regions": heads, "cells": cells})})
-    extra = {}
-    if a.start:
-        state = torch.load(a.start, weights_only=False)
-        own = both.state_dict()  # the vocabulary may have changed since
-        both.load_state_dict({k: v for k, v in state["ema"].items() if k in own and v.shape == own[k].shape}, strict=False)
-        extra = state["extra"]
+    extra = start_from(both, a.start, ["vision_tower.safetensors", "labeler.safetensors"])
 
     def rate(name):  # stage 2 leaves the trunk as stage 1 made it
         if "visual" in name or "heads" in name:

@@ -20,7 +20,7 @@ from torch import nn
 
 import augment
 import config
-from common import Run, normalise
+from common import Run, normalise, start_from
 from models.sam import Segmenter
 from scenes_data import Scene
 
@@ -149,9 +149,9 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--data", required=True)
     p.add_argument("--out", required=True, help="checkpoint to write, and to resume from if it exists")
-    p.add_argument("--start", help="checkpoint of a warm-up")
+    p.add_argument("--start", help="checkpoint of a warm-up, or a model folder")
     p.add_argument("--minutes", type=float, default=80)
-    p.add_argument("--small", type=float, default=0.7, help="fraction of the time on 256-pixel crops")
+    p.add_argument("--small", type=float, default=0.7, help="fraction of the time on 384-pixel crops")
     p.add_argument("--rate", type=float, default=2.5e-4)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
@@ -161,19 +161,14 @@ def main():
     model = Segmenter(cfg).to(memory_format=torch.channels_last).train()
     words = Words(cfg["prompt_embed_dim"], {})
     both = nn.ModuleDict({"model": model, "heads": words})
-    extra = {}
-    if a.start:
-        state = torch.load(a.start, weights_only=False)
-        own = both.state_dict()
-        both.load_state_dict({k: v for k, v in state["ema"].items() if k in own and v.shape == own[k].shape}, strict=False)
-        extra = state["extra"]
+    extra = start_from(both, a.start, ["segmenter.safetensors"])
     run = Run(both, lambda name: a.rate, a.minutes, a.out, seed=a.seed)
     run.extra = run.extra or extra
     words.table = run.extra
     log = {"loss": 0.0, "iou": torch.zeros(4), "n": 0, "t": time.time(), "data": 0.0}
     while run.fraction < 1:
         small = run.fraction < a.small
-        side, batch, count = (256, 8, 8) if small else (cfg["image_size"], 4, 10)
+        side, batch, count = (384, 4, 10) if small else (cfg["image_size"], 3, 10)
         frame = (*np.random.randint(0, cfg["image_size"] - side + 1, 2).tolist(), cfg["image_size"])
         t = time.time()
         several = np.random.randint(2, 5) if np.random.rand() < 0.15 else 0
