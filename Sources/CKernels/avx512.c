@@ -1,5 +1,7 @@
 // The loops compiled for AVX-512; reached only through the table, and only where the CPU has it.
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))), apply_to = function)
 #define CK_NAME(name) name##_avx512
 #define CK_SET ck_avx512

@@ -133,6 +133,63 @@ static void CK_NAME(softmax_columns)(float *x, size_t groups, size_t terms, size
   }
 }
 
+// What goes down the columns of a panel: lanes are columns, WIDTH of them at a time.
+enum { CK_NAME(column_width) = 64 };
+
+static void CK_NAME(scale_columns)(float *restrict x, size_t rows, size_t cols, size_t stride,
+                                   const float *restrict factors, const float *restrict offsets) {
+  for (size_t r = 0; r < rows; r++) {
+    float *restrict row = x + r * stride;
+    float offset = offsets ? offsets[r] : 0;
+    for (size_t i = 0; i < cols; i++) row[i] = row[i] * factors[i] + offset;
+  }
+}
+
+static void CK_NAME(dot_columns)(const float *restrict x, const float *restrict y, size_t rows, size_t cols,
+                                 float *restrict sums) {
+#pragma clang fp contract(fast)
+  for (size_t first = 0; first < cols; first += CK_NAME(column_width)) {
+    size_t n = cols - first < CK_NAME(column_width) ? cols - first : CK_NAME(column_width);
+    float own[CK_NAME(column_width)];
+    memcpy(own, sums + first, n * sizeof(float));
+    for (size_t r = 0; r < rows; r++)
+      for (size_t i = 0; i < n; i++) own[i] += x[r * cols + first + i] * y[r * cols + first + i];
+    memcpy(sums + first, own, n * sizeof(float));
+  }
+}
+
+static void CK_NAME(norm_columns)(float *restrict x, size_t rows, size_t cols, const float *restrict weight,
+                                  const float *restrict bias, float eps) {
+#pragma clang fp contract(fast)
+  for (size_t first = 0; first < cols; first += CK_NAME(column_width)) {
+    size_t n = cols - first < CK_NAME(column_width) ? cols - first : CK_NAME(column_width);
+    float *restrict base = x + first;
+    float means[CK_NAME(column_width)] = {0}, squares[CK_NAME(column_width)] = {0};
+    for (size_t r = 0; r < rows; r++)
+      for (size_t i = 0; i < n; i++) means[i] += base[r * cols + i];
+    for (size_t i = 0; i < n; i++) means[i] /= (float)rows;
+    for (size_t r = 0; r < rows; r++)
+      for (size_t i = 0; i < n; i++) {
+        float d = base[r * cols + i] - means[i];
+        squares[i] += d * d;
+      }
+    for (size_t i = 0; i < n; i++) squares[i] = 1.0f / sqrtf(squares[i] / (float)rows + eps);
+    for (size_t r = 0; r < rows; r++)
+      for (size_t i = 0; i < n; i++)
+        base[r * cols + i] = (base[r * cols + i] - means[i]) * squares[i] * weight[r] + bias[r];
+  }
+}
+
+static void CK_NAME(interleave)(const float *restrict a, const float *restrict b, const float *restrict c,
+                                const float *restrict d, size_t n, float *restrict y) {
+  for (size_t i = 0; i < n; i++) {
+    y[4 * i] = a[i];
+    y[4 * i + 1] = b[i];
+    y[4 * i + 2] = c[i];
+    y[4 * i + 3] = d[i];
+  }
+}
+
 static void CK_NAME(blend)(const float *restrict above, const float *restrict below, float fraction, float *restrict y,
                            size_t n) {
 // Not fused: the same bits on every set, and as plain code gives.
@@ -249,6 +306,7 @@ static void CK_NAME(softmax_step)(float *restrict x, size_t rows, size_t cols, s
 #include "blocks.h"
 #include "depthwise.h"
 #include "dot.h"
+#include "stretch.h"
 #ifdef CK_TILE_ROWS
 #include "tiles.h"
 #endif
@@ -276,6 +334,11 @@ const ck_kernels CK_SET = {
     .dot_rows = CK_NAME(dot_rows),
     .softmax_step = CK_NAME(softmax_step),
     .softmax_columns = CK_NAME(softmax_columns),
+    .scale_columns = CK_NAME(scale_columns),
+    .dot_columns = CK_NAME(dot_columns),
+    .norm_columns = CK_NAME(norm_columns),
+    .interleave = CK_NAME(interleave),
     .blend = CK_NAME(blend),
+    .stretch = CK_NAME(stretch),
     .cut = CK_NAME(cut),
 };

@@ -5,7 +5,7 @@ import Tensors
 public struct LayerNorm: Sendable {
   public let weight: Tensor
   public let bias: Tensor
-  let epsilon: Float
+  public let epsilon: Float
 
   public init(_ scope: WeightScope, channels: Int = -1, epsilon: Float) throws(CheckpointError) {
     weight = try scope.tensor("weight", [channels])

@@ -24,6 +24,9 @@ public struct MLP: Sendable {
     (self.layers, self.activation) = (layers, activation)
   }
 
+  /// The same with its weights packed, for many products in a row.
+  public func packed() -> MLP { MLP(layers: layers.map { $0.packed() }, activation: activation) }
+
   /// `[…, in]` → `[…, out]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     var x = x

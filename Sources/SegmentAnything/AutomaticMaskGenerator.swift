@@ -46,8 +46,8 @@ public struct AutomaticMaskGenerator: Sendable {
     let crops = CropBox.all(
       width: image.width, height: image.height, layers: options.cropNLayers, overlapRatio: options.cropOverlapRatio)
     let total = crops.reduce(0) { $0 + grids[$1.layer].count }
-    // As many at a time as keep the threads busy and yet let a click overtake soon.
-    let batch = 2 * ComputePool.threads
+    // Few enough at a time to let a click overtake soon.
+    let batch = SegmentAnything.group
     var done = 0
     var masks: [AutomaticMask] = []
     for (box, layer) in crops {
@@ -57,9 +57,8 @@ public struct AutomaticMaskGenerator: Sendable {
       for first in stride(from: 0, to: points.count, by: batch) {
         guard proceed(done, total) else { throw .cancelled }
         let count = min(batch, points.count - first)
-        found += ComputePool.map(count) {
-          masksAt(points[first + $0], seen, crop: box, width: image.width, height: image.height)
-        }.joined()
+        let some = Array(points[first..<first + count])
+        found += masksAt(some, seen, crop: box, width: image.width, height: image.height)
         done += count
       }
       masks += found.suppressed(by: found.map(\.predictedIoU), options.boxNMSThresh)
@@ -71,14 +70,26 @@ public struct AutomaticMaskGenerator: Sendable {
     return options.minMaskRegionArea > 0 ? withoutSmallRegions(masks) : masks
   }
 
-  /// The masks of one point that pass every filter.
+  /// The masks of some points that pass every filter.
   private func masksAt(
-    _ point: AutomaticMaskOptions.GridPoint, _ embedding: ImageEmbedding, crop: CropBox, width: Int, height: Int
+    _ points: [AutomaticMaskOptions.GridPoint], _ embedding: ImageEmbedding, crop: CropBox, width: Int, height: Int
   ) -> [AutomaticMask] {
-    let (x, y) = (point.x * Double(crop.width), point.y * Double(crop.height))
-    let sparse = model.promptEncoder.sparse(ModelPrompt(points: [embedding.frame.model(x: x, y: y)], labels: [1]))
-    let decoder = model.maskDecoder
-    let decoded = decoder.decode(embedding.unmasked, sparse: sparse, positions: model.cellPositions)
+    let inCrop = points.map { ($0.x * Double(crop.width), $0.y * Double(crop.height)) }
+    let decoded = model.decode(
+      embedding.unmasked,
+      inCrop.map { x, y in
+        model.promptEncoder.sparse(ModelPrompt(points: [embedding.frame.model(x: x, y: y)], labels: [1]))
+      })
+    return ComputePool.map(points.count) {
+      masks(decoded[$0], at: inCrop[$0], embedding, crop: crop, width: width, height: height)
+    }.flatMap { $0 }
+  }
+
+  private func masks(
+    _ decoded: MaskDecoder.Decoded, at point: (x: Double, y: Double), _ embedding: ImageEmbedding, crop: CropBox,
+    width: Int, height: Int
+  ) -> [AutomaticMask] {
+    let (decoder, (x, y)) = (model.maskDecoder, point)
     // Masks that the model does not believe in are never drawn.
     let tokens = decoder.tokens(multimask: true, iou: decoded.iou).filter {
       options.predIoUThresh <= 0 || decoded.iou[$0] > options.predIoUThresh

@@ -1,30 +1,18 @@
 import Layers
 import Tensors
 
-/// What the decoder needs of one image, before any prompt has changed it: the same for all prompts without a mask. It is
-/// kept with the embedding, so that a second click does none of it.
-struct ImageSide: Sendable {
-  let blocks: [Block]
-  /// How many numbers this holds.
-  let count: Int
-
-  /// Some of the cells.
-  struct Block: Sendable {
-    /// Embedding plus the dense prompt, `[N, C]`.
-    let cells: Tensor
-    /// Layer 0's keys, values and queries of the cells: `[d, N]`, `[N, d]`, `[d, N]`.
-    let keys: PackedMatrix
-    let values: PackedMatrix
-    let queries: PackedMatrix
-  }
-}
-
 /// Cells that stay in the second cache while a layer of the decoder works on them.
 struct CellBlock: Sendable {
   /// `[N, C]`
   let cells: Tensor
   /// The cells with positions, transposed: `[C, N]`.
   let located: PackedMatrix
+
+  /// - Parameter positions: of the cells, `[N, C]`.
+  init(_ cells: Tensor, _ positions: Tensor) {
+    self.cells = cells
+    located = PackedMatrix(transposing: cells + positions, .fp32)
+  }
 
   /// 256 cells of 256 channels are 256 KB, and as much again packed.
   private static let length = 256
@@ -50,6 +38,11 @@ struct Glimpse: Sendable {
     (tops, sums) = scores.exponentiateRows()
     mixed = scores.multiplied(by: values)
   }
+
+  /// - Parameters:
+  ///   - mixed: `[heads·T, e]`.
+  ///   - tops, sums: `[heads·T]`.
+  init(mixed: Tensor, tops: [Float], sums: [Float]) { (self.mixed, self.tops, self.sums) = (mixed, tops, sums) }
 
   /// The attention over all blocks, `[heads·T, e]`.
   static func joined(_ parts: [Glimpse]) -> Tensor {

@@ -32,10 +32,11 @@ enum DecoderForm: Sendable {
   /// The MLP of a transformer's block, as wide at its end as at its start: `lin1`, `lin2`; or as any other of
   /// EfficientSAM's.
   func blockMLP(_ scope: WeightScope, width: Int) throws(CheckpointError) -> MLP {
-    guard self == .sam else { return try mlp(scope, inputs: width, outputs: width) }
+    guard self == .sam else { return try mlp(scope, inputs: width, outputs: width).packed() }
     let widen = try Linear(scope["lin1"], inputs: width)
     return MLP(
-      layers: [widen, try Linear(scope["lin2"], inputs: widen.outputs, outputs: width)], activation: .relu)
+      layers: [widen, try Linear(scope["lin2"], inputs: widen.outputs, outputs: width)], activation: .relu
+    ).packed()
   }
 
   /// `output_upscaling`, or `final_output_upscaling_layers`.

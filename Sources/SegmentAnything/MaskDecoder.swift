@@ -73,19 +73,28 @@ struct MaskDecoder: Sendable {
   struct Decoded: Sendable {
     /// `[T, C]`
     let tokens: Tensor
-    /// Blocks of `[N, C]`, L cells together.
-    let cells: [Tensor]
+    let cells: TwoWayTransformer.Cells
+    let image: ImageSide
     /// The IoU that the model expects of each mask, `[n]`, not clamped.
     let iou: [Float]
   }
 
+  /// What prompts need of an image. `cells`, `positions`: `[L, C]`, the cells with the dense prompt.
+  func imageSide(cells: Tensor, positions: Tensor) -> ImageSide {
+    transformer.imageSide(cells: cells, positions: positions, upscaling: upscaling.first.weight)
+  }
+
+  /// Some prompts on one image.
+  ///
   /// - Parameters:
-  ///   - sparse: the prompt's embeddings `[N, C]`.
-  ///   - positions: of the image's cells, `[L, C]`.
-  func decode(_ image: ImageSide, sparse: Tensor, positions: Tensor) -> Decoded {
-    let tokens = Tensor.concatenated([outputTokens, sparse])
-    let (hidden, cells) = transformer(tokens, image, positions: positions)
-    return Decoded(tokens: hidden, cells: cells, iou: iouHead(hidden.rows(0..<1)).values)
+  ///   - sparse: each prompt's embeddings `[N, C]`.
+  ///   - positions: of the image's cells, `[L, C]`, and what they are to attentions.
+  func decode(_ image: ImageSide, sparse: [Tensor], positions: Tensor, _ positionSide: PositionSide) -> [Decoded] {
+    let prompts = sparse.map { Tensor.concatenated([outputTokens, $0]) }
+    return transformer(prompts, image, positionSide, positions: positions).map { result in
+      let iou = ComputePool.alone { iouHead(result.tokens.rows(0..<1)).values }
+      return Decoded(tokens: result.tokens, cells: result.cells, image: image, iou: iou)
+    }
   }
 
   /// The logits of some of a prompt's masks.
@@ -95,10 +104,24 @@ struct MaskDecoder: Sendable {
   func masks(_ decoded: Decoded, tokens: [Int], fine: Tensor?) -> Tensor {
     let side = 4 * gridSize
     guard !tokens.isEmpty else { return Tensor([0, side, side]) }
-    let filters = Tensor.concatenated(
-      tokens.map { hypernetworks[$0](decoded.tokens.rows(1 + $0..<2 + $0)) })  // [M, C/8]
-    if let blockUpscaling, fine == nil { return masks(decoded.cells, filters, blockUpscaling) }
-    var x = upscaling(Tensor.concatenated(decoded.cells).reshaped([gridSize, gridSize, -1]))
+    let (filters, pixels) = ComputePool.alone {
+      (
+        Tensor.concatenated(
+          tokens.map { hypernetworks[$0](decoded.tokens.rows(1 + $0..<2 + $0)) }),  // [M, C/8]
+        UpscaledCells(decoded.cells, decoded.image, upscaling.first, beta: transformer.lastBeta)
+      )
+    }
+    if let blockUpscaling, fine == nil {
+      let (strips, blocks) = (Strips(filters), CellBlock.ranges(gridSize * gridSize))
+      return Tensor([tokens.count, side, side]) { logits in
+        guard let base = logits.baseAddress else { return }
+        ComputePool.forEachAlone(blocks.count) { i in
+          blockUpscaling.write(
+            pixels, block: i, cells: blocks[i], filters: strips, grid: gridSize, to: base)
+        }
+      }
+    }
+    var x = upscaling.rest(pixels.map(gridSize: gridSize))
     x.gelu()
     var logits = filters.linear(x.reshaped([side * side, -1]))
     if let highQuality, let fine {
@@ -106,30 +129,5 @@ struct MaskDecoder: Sendable {
       logits.addRow(highQuality.logits(upscaled: x, features: fine, token: token))
     }
     return logits.reshaped([tokens.count, side, side])
-  }
-
-  private func masks(_ cells: [Tensor], _ filters: Tensor, _ upscaling: BlockUpscaling) -> Tensor {
-    let (grid, side, count) = (gridSize, 4 * gridSize, filters.shape[0])
-    let parts = ComputePool.map(cells.count) { upscaling.logits(cells[$0], filters: filters) }
-    return Tensor([count, side, side]) { logits in
-      var firstCell = 0
-      for (block, finer) in zip(cells, parts) {
-        let pixels = 4 * block.shape[0]
-        for (place, part) in finer.enumerated() {
-          part.withUnsafe { part in
-            for mask in 0..<count {
-              let (from, to) = (mask * pixels, mask * side * side)
-              for pixel in 0..<pixels {
-                let cell = firstCell + pixel / 4
-                let y = 4 * (cell / grid) + 2 * (pixel % 4 / 2) + place / 2
-                let x = 4 * (cell % grid) + 2 * (pixel % 2) + place % 2
-                logits[to + y * side + x] = part[from + pixel]
-              }
-            }
-          }
-        }
-        firstCell += block.shape[0]
-      }
-    }
   }
 }

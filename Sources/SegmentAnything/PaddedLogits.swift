@@ -26,7 +26,7 @@ struct PaddedLogits: LogitRows {
     let stretched = UnsafeMutablePointer<Float>.allocate(capacity: neededRows * inputWidth + inputWidth + 3 * width)
     defer { stretched.deallocate() }
     for row in 0..<neededRows {
-      stretch(logits + row * side, toModel, inputWidth, into: stretched + row * inputWidth)
+      LogitRow.stretch(logits + row * side, toModel, inputWidth, into: stretched + row * inputWidth)
     }
     let modelRow = stretched + neededRows * inputWidth
     // The two model rows around the current output row, stretched to the source's width; row y is in slot y & 1.
@@ -39,7 +39,7 @@ struct PaddedLogits: LogitRows {
       LogitRow.blend(
         stretched + toModel.low[y] * inputWidth, stretched + toModel.high[y] * inputWidth, toModel.fraction[y],
         inputWidth, into: modelRow)
-      stretch(modelRow, toColumns, width, into: target)
+      LogitRow.stretch(modelRow, toColumns, width, into: target)
       return target
     }
     let result = slots + 2 * width
@@ -47,20 +47,6 @@ struct PaddedLogits: LogitRows {
       let (low, high) = (slot(toRows.low[y]), slot(toRows.high[y]))
       LogitRow.blend(low, high, toRows.fraction[y], width, into: result)
       body(y, result)
-    }
-  }
-
-  private func stretch(
-    _ source: UnsafePointer<Float>, _ taps: BilinearTaps, _ count: Int, into target: UnsafeMutablePointer<Float>
-  ) {
-    taps.low.withUnsafeBufferPointer { low in
-      taps.high.withUnsafeBufferPointer { high in
-        taps.fraction.withUnsafeBufferPointer { fraction in
-          for x in 0..<count {
-            target[x] = (1 - fraction[x]) * source[low[x]] + fraction[x] * source[high[x]]
-          }
-        }
-      }
     }
   }
 }

@@ -21,7 +21,7 @@ extension SegmentAnything {
     _ embedding: ImageEmbedding, _ prompt: Prompt, multimask: Bool
   ) throws(SegmentAnythingError) -> Prediction {
     try validate(prompt, index: 0, embedding)
-    return predict(embedding, checked: prompt, multimask: multimask).prediction
+    return predict(embedding, checked: [prompt], multimask: multimask)[0].prediction
   }
 
   /// The masks of many prompts on one picture, each with its own number of points. All are checked before any is run.
@@ -31,8 +31,16 @@ extension SegmentAnything {
     _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool
   ) throws(SegmentAnythingError) -> [Prediction] {
     for (i, prompt) in prompts.enumerated() { try validate(prompt, index: i, embedding) }
-    return ComputePool.map(prompts.count) { predict(embedding, checked: prompts[$0], multimask: multimask).prediction }
+    return stride(from: 0, to: prompts.count, by: Self.group).flatMap { first in
+      predict(
+        embedding, checked: Array(prompts[first..<min(first + Self.group, prompts.count)]), multimask: multimask
+      ).map(\.prediction)
+    }
   }
+
+  /// How many prompts go through the decoder together: each part of the image is then read once for all of them, and all threads
+  /// have work.
+  static var group: Int { 4 * ComputePool.threads }
 
   /// Refuses a prompt that `predict` would refuse, without running anything.
   ///
@@ -48,29 +56,50 @@ extension SegmentAnything {
       pointLimit: promptEncoder.pointLimit(withBox: prompt.box != nil))
   }
 
-  /// - Returns: the prediction, and the sparse `[N, C]` and dense `[h, w, C]` embeddings that led to it; dense is nil for
-  ///   a prompt without a mask.
-  func predict(
-    _ embedding: ImageEmbedding, checked prompt: Prompt, multimask: Bool
-  ) -> (prediction: Prediction, sparse: Tensor, dense: Tensor?) {
+  /// A prediction, and the sparse `[N, C]` and dense `[h, w, C]` embeddings that led to it; dense is nil for a prompt without a mask.
+  typealias Traced = (prediction: Prediction, sparse: Tensor, dense: Tensor?)
+
+  func predict(_ embedding: ImageEmbedding, checked prompts: [Prompt], multimask: Bool) -> [Traced] {
     let frame = embedding.frame
-    var inModel = ModelPrompt(points: prompt.points.map { frame.model($0) }, labels: prompt.pointLabels)
-    if let box = prompt.box {
-      let (low, high) = (frame.model(Point(x: box.x0, y: box.y0)), frame.model(Point(x: box.x1, y: box.y1)))
-      inModel.box = Box(x0: low.x, y0: low.y, x1: high.x, y1: high.y)
+    let sparse = prompts.map { prompt in
+      var inModel = ModelPrompt(points: prompt.points.map { frame.model($0) }, labels: prompt.pointLabels)
+      if let box = prompt.box {
+        let (low, high) = (frame.model(Point(x: box.x0, y: box.y0)), frame.model(Point(x: box.x1, y: box.y1)))
+        inModel.box = Box(x0: low.x, y0: low.y, x1: high.x, y1: high.y)
+      }
+      return promptEncoder.sparse(inModel)
     }
-    let sparse = promptEncoder.sparse(inModel)
-    let dense = prompt.maskInput.flatMap { promptEncoder.masks?.dense($0, gridSize: promptEncoder.gridSize) }
-    let side = dense.map { imageSide(embedding.features, dense: $0) } ?? embedding.unmasked
-    let decoded = maskDecoder.decode(side, sparse: sparse, positions: cellPositions)
+    let dense = prompts.map { prompt in
+      prompt.maskInput.flatMap { promptEncoder.masks?.dense($0, gridSize: promptEncoder.gridSize) }
+    }
+    // Prompts without a mask see the same image.
+    var decoded = [MaskDecoder.Decoded?](repeating: nil, count: prompts.count)
+    let unmasked = prompts.indices.filter { dense[$0] == nil }
+    for (i, result) in zip(unmasked, decode(embedding.unmasked, unmasked.map { sparse[$0] })) { decoded[i] = result }
+    for (i, dense) in dense.enumerated() {
+      guard let dense else { continue }
+      decoded[i] = decode(imageSide(embedding.features, dense: dense), [sparse[i]])[0]
+    }
+    let done = decoded.compactMap { $0 }
+    let predictions = ComputePool.map(done.count) { prediction(done[$0], embedding, multimask: multimask) }
+    return prompts.indices.map { (predictions[$0], sparse[$0], dense[$0]) }
+  }
+
+  /// - Parameter sparse: the embeddings of each prompt, `[N, C]`.
+  func decode(_ image: ImageSide, _ sparse: [Tensor]) -> [MaskDecoder.Decoded] {
+    maskDecoder.decode(image, sparse: sparse, positions: cellPositions, positionSide)
+  }
+
+  private func prediction(
+    _ decoded: MaskDecoder.Decoded, _ embedding: ImageEmbedding, multimask: Bool
+  ) -> Prediction {
     let tokens = maskDecoder.tokens(multimask: multimask, iou: decoded.iou)
     let logits = maskDecoder.masks(decoded, tokens: tokens, fine: embedding.fine)
-    let upsampler = MaskUpsampler(side: maskSide, frame: frame)
+    let upsampler = MaskUpsampler(side: maskSide, frame: embedding.frame)
     let cut = upsampler.threshold(all: logits, offset: 1)
-    let prediction = Prediction(
+    return Prediction(
       masks: cut.map(\.mask), iouPredictions: tokens.map { decoded.iou[$0] }, lowResLogits: logits,
       stabilityScores: cut.map(\.stability))
-    return (prediction, sparse, dense)
   }
 }
 

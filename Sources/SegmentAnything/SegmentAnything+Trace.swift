@@ -16,7 +16,7 @@ extension SegmentAnything {
     let input = frame.input(image, mean: pixelMean, std: pixelStd)
     let embedding = embed(input, frame)
     let features = embedding.features
-    let (prediction, sparse, dense) = predict(embedding, checked: prompt, multimask: multimask)
+    let (prediction, sparse, dense) = predict(embedding, checked: [prompt], multimask: multimask)[0]
     var unmasked = Tensor(features.shape)
     // Zeros where the model takes no masks: nothing is added to its image embedding.
     if let masks = promptEncoder.masks { unmasked.addRow(masks.noMask) }

@@ -20,6 +20,7 @@ public final class SegmentAnything: Sendable {
   let maskDecoder: MaskDecoder
   /// Of the image embedding's cells, `[L, C]`.
   let cellPositions: Tensor
+  let positionSide: PositionSide
   let pixelMean: [Float]
   let pixelStd: [Float]
 
@@ -68,6 +69,7 @@ public final class SegmentAnything: Sendable {
     }
     self.imageSize = imageEncoder.imageSize
     cellPositions = promptEncoder.gridPositions()
+    positionSide = maskDecoder.transformer.positionSide(cellPositions)
     (self.pixelMean, self.pixelStd) = (mean, std)
   }
 
@@ -142,7 +144,7 @@ public final class SegmentAnything: Sendable {
     } else if let masks = promptEncoder.masks {
       cells.addRow(masks.noMask)
     }
-    return maskDecoder.transformer.imageSide(cells: cells, positions: cellPositions)
+    return maskDecoder.imageSide(cells: cells, positions: cellPositions)
   }
 }
 

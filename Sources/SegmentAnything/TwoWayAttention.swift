@@ -47,34 +47,24 @@ struct TwoWayAttention: Sendable {
     return out(mixed.reshaped([queries.shape[0], -1]))
   }
 
-  /// What tokens ask of image cells: the product with keys gives the scores, `[heads·T, C]`; with keys that are
-  /// `projected` already, `[heads·T, d]`.
+  /// What tokens ask of image cells: the product with keys gives the scores, `[heads·T, C]`.
   ///
   /// - Parameter queries: `[T, C]`.
-  func question(_ queries: Tensor, projected: Bool) -> Tensor {
-    var perHead = headsFirst(q(queries))  // [heads, T, d/heads]
-    perHead.scale(by: scale)
+  func question(_ queries: Tensor) -> Tensor {
     // The keys' bias adds the same to all scores of a query, which the softmax takes out again.
-    return projected ? onDiagonal(perHead) : times(perHead, k.weight)
+    times(heads(ofQueries: queries), k.weight)
   }
 
-  /// What the tokens learn from cells that `question` weighed.
-  ///
-  /// - Parameter mixed: the weighed cells, `[heads·T, C]`, or their `projected` values, `[heads·T, d]`.
-  /// - Returns: `[T, C]`.
-  func answer(_ mixed: Tensor, projected: Bool) -> Tensor {
-    let count = mixed.shape[0] / heads
-    if projected { return out(diagonal(mixed, count)) }
-    let parts = (0..<heads).map { head in
-      mixed.rows(head * count..<(head + 1) * count).linear(rows(of: v.weight, head), bias: rows(of: v.bias, head))
-    }
-    let joined = Tensor.concatenated(parts).reshaped([heads, count, headWidth]).permuted([1, 0, 2])
-    return out(joined.reshaped([count, heads * headWidth]))
+  /// What the tokens learn from cells that `question` weighed, `[heads·T, C]` → `[T, C]`.
+  func answer(_ mixed: Tensor) -> Tensor {
+    var joined = tokensFirst(byHead(mixed, v.weight))
+    if let bias = v.bias { joined.addRow(bias.reshaped([1, -1])) }
+    return out(joined)
   }
 
   /// How the image looks at tokens, for all its cells.
   struct Update: Sendable {
-    /// `scores · cellsᵀ + bias` are the scores: `[heads·T, C]`, or `[heads·T, d]` for cells that are projected already.
+    /// `scores · cellsᵀ + bias` are the scores, `[heads·T, C]`.
     let scores: Tensor
     /// `[heads·T]`
     let bias: [Float]?
@@ -86,7 +76,7 @@ struct TwoWayAttention: Sendable {
 
     /// `cells + attention`, `[N, C]`.
     ///
-    /// - Parameter queries: the cells with positions, transposed: `[C, N]`, or `[d, N]` where projected.
+    /// - Parameter queries: the cells with positions, transposed: `[C, N]`.
     func callAsFunction(_ cells: Tensor, queries: PackedMatrix) -> Tensor {
       var weights = Tensor([scores.shape[0], queries.columns]) { all in
         for row in 0..<scores.shape[0] {
@@ -103,58 +93,52 @@ struct TwoWayAttention: Sendable {
 
   /// - Parameters:
   ///   - keys: `[T, C]`. `values`: `[T, C]`.
-  ///   - projected: whether the cells' queries are at hand.
-  func update(keys: Tensor, values: Tensor, projected: Bool) -> Update {
-    let count = keys.shape[0]
-    var perHead = headsFirst(k(keys))  // [heads, T, d/heads]
-    perHead.scale(by: scale)
+  func update(keys: Tensor, values: Tensor) -> Update {
+    let perHead = heads(ofKeys: keys)
     let bias = q.bias.map { bias in
       (0..<heads).flatMap { perHead.row($0).linear(rows(of: bias, $0).reshaped([1, headWidth])).values }
     }
-    precondition(bias.map { $0.count == heads * count } ?? true)
+    precondition(bias.map { $0.count == perHead.shape[0] * perHead.shape[1] } ?? true)
     return Update(
-      scores: projected ? onDiagonal(perHead) : times(perHead, q.weight), bias: projected ? nil : bias,
-      values: PackedMatrix(times(headsFirst(v(values)), outRows), .fp32), valueBias: out.bias, heads: heads)
+      scores: times(perHead, q.weight), bias: bias,
+      values: PackedMatrix(times(heads(ofValues: values), outRows), .fp32), valueBias: out.bias, heads: heads)
   }
+
+  /// The tokens' queries by head, scaled: `[T, C]` → `[heads, T, e]`.
+  func heads(ofQueries tokens: Tensor) -> Tensor { headsFirst(q(tokens), scale) }
+
+  /// Likewise their keys, scaled, since the image's queries are not.
+  func heads(ofKeys tokens: Tensor) -> Tensor { headsFirst(k(tokens), scale) }
+
+  func heads(ofValues tokens: Tensor) -> Tensor { headsFirst(v(tokens), 1) }
 
   /// `[T, heads·e]` → `[heads, T, e]`.
-  private func headsFirst(_ x: Tensor) -> Tensor {
-    x.reshaped([x.shape[0], heads, headWidth]).permuted([1, 0, 2])
+  private func headsFirst(_ x: Tensor, _ scale: Float) -> Tensor {
+    var perHead = x.reshaped([x.shape[0], heads, headWidth]).permuted([1, 0, 2])
+    if scale != 1 { perHead.scale(by: scale) }
+    return perHead
   }
 
-  /// Each head's rows of `x [heads, T, e]` times that head's rows of `weight [heads·e, C]`: `[heads·T, C]`.
-  private func times(_ x: Tensor, _ weight: Tensor) -> Tensor {
+  /// `[heads·T, e]` → `[T, heads·e]`.
+  func tokensFirst(_ x: Tensor) -> Tensor {
+    let count = x.shape[0] / heads
+    return x.reshaped([heads, count, headWidth]).permuted([1, 0, 2]).reshaped([count, heads * headWidth])
+  }
+
+  /// Each head's rows of `x [heads, T, e]` times that head's rows of `weight [heads·e, K]`: `[heads·T, K]`.
+  func times(_ x: Tensor, _ weight: Tensor) -> Tensor {
     Tensor.concatenated((0..<heads).map { x.row($0).multiplied(by: rows(of: weight, $0)) })
   }
 
-  /// `[heads, T, e]` → `[heads·T, heads·e]`, each head's block in its own columns and zeros elsewhere.
-  private func onDiagonal(_ x: Tensor) -> Tensor {
-    let (count, width) = (x.shape[1], heads * headWidth)
-    return x.withUnsafe { source in
-      Tensor([heads * count, width]) { target in
-        target.initialize(repeating: 0)
-        for row in 0..<heads * count {
-          for i in 0..<headWidth { target[row * width + row / count * headWidth + i] = source[row * headWidth + i] }
-        }
-      }
-    }
-  }
-
-  /// `[heads·T, heads·e]` → `[T, heads·e]`: each head's block of its own columns.
-  private func diagonal(_ x: Tensor, _ count: Int) -> Tensor {
-    let width = heads * headWidth
-    return x.withUnsafe { source in
-      Tensor([count, width]) { target in
-        for token in 0..<count {
-          for i in 0..<width { target[token * width + i] = source[(i / headWidth * count + token) * width + i] }
-        }
-      }
-    }
+  /// Each head's rows of `x [heads·T, K]` times that head's rows of `weight [heads·e, K]`, transposed: `[heads·T, e]`.
+  func byHead(_ x: Tensor, _ weight: Tensor) -> Tensor {
+    let count = x.shape[0] / heads
+    return Tensor.concatenated(
+      (0..<heads).map { x.rows($0 * count..<($0 + 1) * count).linear(rows(of: weight, $0)) })
   }
 
   private func rows(of weight: Tensor, _ head: Int) -> Tensor {
     weight.rows(head * headWidth..<(head + 1) * headWidth)
   }
 
-  private func rows(of bias: Tensor?, _ head: Int) -> Tensor? { bias.map { rows(of: $0, head) } }
 }

@@ -10,6 +10,7 @@ struct TwoWayTransformer: Sendable {
 
   init(_ scope: WeightScope, width: Int, heads: Int, form: DecoderForm) throws(CheckpointError) {
     let depth = scope["layers"].listCount()
+    guard depth > 0 else { throw scope["layers"].malformed("0", "is missing: a transformer has layers") }
     var layers: [TwoWayAttentionBlock] = []
     for i in 0..<depth {
       layers.append(
@@ -20,66 +21,146 @@ struct TwoWayTransformer: Sendable {
     finalNorm = try LayerNorm(scope["norm_final_attn"], channels: width, epsilon: 1e-5)
   }
 
-  /// - Parameters:
-  ///   - cells: image embedding plus dense prompt, `[L, C]`.
-  ///   - positions: of the cells, `[L, C]`.
-  func imageSide(cells: Tensor, positions: Tensor) -> ImageSide {
-    let (toImage, toTokens) = (layers[0].tokensToImage, layers[0].imageToTokens)
-    let located = cells + positions
-    let (keys, values, queries) = (toImage.k(located), toImage.v(cells), toTokens.q(located))
-    let blocks = CellBlock.ranges(cells.shape[0]).map { range in
-      ImageSide.Block(
-        cells: cells.rows(range), keys: PackedMatrix(transposing: keys.rows(range), .fp32),
-        values: PackedMatrix(values.rows(range), .fp32),
-        queries: PackedMatrix(transposing: queries.rows(range), .fp32))
-    }
-    return ImageSide(blocks: blocks, count: cells.count + keys.count + values.count + queries.count)
+  /// β of the norm after the last update, `[C]`.
+  var lastBeta: Tensor { layers[layers.count - 1].norm4.bias }
+
+  /// What becomes of one prompt's tokens and cells.
+  struct Result: Sendable {
+    /// `[T, C]`
+    let tokens: Tensor
+    let cells: Cells
   }
 
-  /// The cells are gone through once a layer, block by block: the last layer's update of a block, and what this layer's
-  /// tokens see in it, are worked out while it is in the cache.
+  /// Cells after the last update, in blocks.
+  enum Cells: Sendable {
+    /// In the prompt's basis, whose R is `[J, C]`.
+    case inBasis([CellState], rows: Tensor)
+    /// As they are, `[N, C]`.
+    case plain([Tensor])
+  }
+
+  /// Up to how many tokens a prompt's cells are in its basis. It grows by a row for each head and token with each update; what is
+  /// saved by it is lost where it has more rows than cells have channels.
+  private var shortest: Int { finalAttention.q.inputs / finalAttention.heads }
+
+  /// Each of some prompts on one image: they go through it together, so that of the image each block is read once for all of them.
   ///
   /// - Parameters:
-  ///   - tokens: `[T, C]`; they are their own positions.
-  ///   - positions: of the image's cells, `[L, C]`.
-  /// - Returns: tokens `[T, C]`, and cells in blocks `[N, C]`.
-  func callAsFunction(_ tokens: Tensor, _ image: ImageSide, positions: Tensor) -> (tokens: Tensor, cells: [Tensor]) {
+  ///   - prompts: the tokens of each, `[T, C]`; they are their own positions.
+  ///   - positions: of the image's cells, for prompts of many tokens.
+  func callAsFunction(
+    _ prompts: [Tensor], _ image: ImageSide, _ positionSide: PositionSide, positions: Tensor
+  ) -> [Result] {
+    let short = prompts.indices.filter { prompts[$0].shape[0] <= shortest }
+    var results = [Result?](repeating: nil, count: prompts.count)
+    for (i, result) in zip(short, inBasis(short.map { prompts[$0] }, image, positionSide)) { results[i] = result }
+    return prompts.indices.map { results[$0] ?? plain(prompts[$0], image, positions: positions) }
+  }
+
+  /// One prompt on its way through the layers.
+  private struct Passage {
+    let tokens: Tensor
+    var queries: Tensor
+    var basis = CellBasis()
+    var question: CellBasis.Question
+    var update: CellBasis.Update?
+    var cells: [CellState] = []
+    var seen: [Glimpse] = []
+  }
+
+  /// Each stage is gone through block by block: the last update of a block, and what the next attention's tokens see in it,
+  /// while it is in the cache.
+  func inBasis(_ prompts: [Tensor], _ image: ImageSide, _ positions: PositionSide) -> [Result] {
+    guard !prompts.isEmpty else { return [] }
+    let heads = finalAttention.heads
+    func ask(_ passage: inout Passage, _ stage: Int) {
+      if stage < layers.count {
+        passage.queries = layers[stage].attendToItself(passage.queries, positions: passage.tokens)
+      }
+      passage.question = passage.basis.question(passage.queries + passage.tokens, of: looking(at: stage))
+    }
+    /// The tokens' side is many small steps: a thread a prompt.
+    func forEach<T>(_ transform: (Int) -> T) -> [T] {
+      ComputePool.map(prompts.count) { i in ComputePool.alone { transform(i) } }
+    }
+    var passages = forEach { i in
+      let queries = layers[0].attendToItself(prompts[i], positions: prompts[i])
+      let question = CellBasis().question(queries + prompts[i], of: layers[0].tokensToImage)
+      return Passage(tokens: prompts[i], queries: queries, question: question)
+    }
+    for stage in 0...layers.count {
+      let now = passages
+      let blocks = ComputePool.map(image.blocks.count) { i in
+        now.map { passage in
+          let (block, positions) = (image.blocks[i], positions.blocks[i])
+          var state = passage.cells.isEmpty ? nil : passage.cells[i]
+          if let update = passage.update { state = block.updated(by: update, state, stage: stage - 1, positions) }
+          return (state, block.seen(passage.question, heads: heads, state, stage: stage, positions))
+        }
+      }
+      passages = forEach { i in
+        var passage = now[i]
+        passage.cells = blocks.compactMap { $0[i].0 }
+        let mixed = Glimpse.joined(blocks.map { $0[i].1 })
+        let beta = stage > 0 ? layers[stage - 1].norm4.bias : nil
+        passage.queries.add(passage.basis.answer(mixed, of: looking(at: stage), beta: beta))
+        return passage
+      }
+      guard stage < layers.count else { break }
+      let layer = layers[stage]
+      // Its weights are most of what the tokens' side reads: once for all prompts.
+      let tokens = layer.norm2(Tensor.concatenated(passages.map(\.queries)))
+      let after = layer.norm3(tokens + layer.mlp(tokens))
+      let ends = passages.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.tokens.shape[0]) }
+      let answered = passages
+      passages = forEach { i in
+        var passage = answered[i]
+        passage.queries = after.rows(ends[i]..<ends[i + 1])
+        passage.update = passage.basis.update(
+          keys: passage.queries + passage.tokens, values: passage.queries, by: layer.imageToTokens,
+          constant: constant(of: stage), norm: layer.norm4)
+        ask(&passage, stage + 1)
+        return passage
+      }
+    }
+    return passages.map { passage in
+      guard let rows = passage.basis.rows else { preconditionFailure("a transformer without layers") }
+      return Result(tokens: finalNorm(passage.queries), cells: .inBasis(passage.cells, rows: rows))
+    }
+  }
+
+  /// The same with each cell's own numbers: for prompts of many tokens.
+  func plain(_ tokens: Tensor, _ image: ImageSide, positions: Tensor) -> Result {
+    let ranges = CellBlock.ranges(positions.shape[0])
     var queries = tokens
-    var blocks: [CellBlock] = []
+    var blocks = ComputePool.map(ranges.count) { i in
+      CellBlock(image.cells.rows(ranges[i]), positions.rows(ranges[i]))
+    }
     var update: (attention: TwoWayAttention.Update, norm: LayerNorm)?
     func see(_ attention: TwoWayAttention) -> Tensor {
-      let question = attention.question(queries + tokens, projected: update == nil)
-      guard let update else {
-        let seen = ComputePool.map(image.blocks.count) {
-          Glimpse(question, keys: image.blocks[$0].keys, values: image.blocks[$0].values)
-        }
-        return attention.answer(Glimpse.joined(seen), projected: true)
-      }
-      let ranges = CellBlock.ranges(positions.shape[0])
+      let question = attention.question(queries + tokens)
       let passed = ComputePool.map(ranges.count) { i in
-        let previous =
-          blocks.isEmpty
-          ? (image.blocks[i].cells, image.blocks[i].queries) : (blocks[i].cells, blocks[i].located)
-        let cells = update.norm(update.attention(previous.0, queries: previous.1))
-        let located = PackedMatrix(transposing: cells + positions.rows(ranges[i]), .fp32)
-        let seen = Glimpse(question, keys: located, values: PackedMatrix(cells, .fp32))
-        return (block: CellBlock(cells: cells, located: located), seen: seen)
+        var block = blocks[i]
+        if let update {
+          block = CellBlock(
+            update.norm(update.attention(block.cells, queries: block.located)), positions.rows(ranges[i]))
+        }
+        let seen = Glimpse(question, keys: block.located, values: PackedMatrix(block.cells, .fp32))
+        return (block: block, seen: seen)
       }
       blocks = passed.map(\.block)
-      return attention.answer(Glimpse.joined(passed.map(\.seen)), projected: false)
+      return attention.answer(Glimpse.joined(passed.map(\.seen)))
     }
-    for (i, layer) in layers.enumerated() {
+    for layer in layers {
       queries = layer.attendToItself(queries, positions: tokens)
       queries.add(see(layer.tokensToImage))
       queries = layer.norm2(queries)
       queries.add(layer.mlp(queries))
       queries = layer.norm3(queries)
-      update = (
-        layer.imageToTokens.update(keys: queries + tokens, values: queries, projected: i == 0), layer.norm4
-      )
+      update = (layer.imageToTokens.update(keys: queries + tokens, values: queries), layer.norm4)
     }
     queries.add(see(finalAttention))
-    return (finalNorm(queries), blocks.map(\.cells))
+    return Result(tokens: finalNorm(queries), cells: .plain(blocks.map(\.cells)))
   }
 }
 

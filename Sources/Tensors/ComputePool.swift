@@ -62,6 +62,14 @@ public enum ComputePool {
 }
 
 extension ComputePool {
+  /// Runs `body` as if within a loop: what it does stays on this thread. For work of many short steps, each of which would cost more
+  /// to share than to do.
+  public static func alone<Result>(_ body: () -> Result) -> Result {
+    ck_loop_depth().pointee += 1
+    defer { ck_loop_depth().pointee -= 1 }
+    return body()
+  }
+
   /// What `transform` makes of `0..<count`, in order, several at once.
   public static func map<Result>(_ count: Int, _ transform: (Int) -> Result) -> [Result] {
     [Result](unsafeUninitializedCapacity: count) { slots, filled in

@@ -10,6 +10,14 @@ public enum LogitRow {
     kernels.blend(above, below, fraction, target, count)
   }
 
+  /// A row at another length: the first `count` numbers that `taps` make of it.
+  public static func stretch(
+    _ source: UnsafePointer<Float>, _ taps: BilinearTaps, _ count: Int, into target: UnsafeMutablePointer<Float>
+  ) {
+    precondition(count <= taps.low.count)
+    kernels.stretch(source, taps.low, taps.high, taps.fraction, target, count)
+  }
+
   /// One where a logit is above 0.
   ///
   /// - Returns: how many are above 0, above `offset` and above `-offset`.

@@ -59,8 +59,18 @@ typedef struct ck_kernels {
   void (*softmax_step)(float *x, size_t rows, size_t cols, size_t stride, float *tops, float *sums, float *shrink);
   /// The softmax of each column of x[groups, terms, cols] over the terms of a group, in place.
   void (*softmax_columns)(float *x, size_t groups, size_t terms, size_t cols);
+  /// x[r, i] = x[r, i] * factors[i] + offsets[r], rows `stride` apart; offsets may be NULL.
+  void (*scale_columns)(float *x, size_t rows, size_t cols, size_t stride, const float *factors, const float *offsets);
+  /// sums[i] += Σ over r of x[r, i] * y[r, i].
+  void (*dot_columns)(const float *x, const float *y, size_t rows, size_t cols, float *sums);
+  /// The layer norm down each column of x[rows, cols], in place; weight[rows], bias[rows].
+  void (*norm_columns)(float *x, size_t rows, size_t cols, const float *weight, const float *bias, float eps);
+  /// y[4i…4i+3] = a[i], b[i], c[i], d[i].
+  void (*interleave)(const float *a, const float *b, const float *c, const float *d, size_t n, float *y);
   /// y = (1 - fraction) * above + fraction * below, each step rounded.
   void (*blend)(const float *above, const float *below, float fraction, float *y, size_t n);
+  /// y[i] = (1 - fraction[i]) * x[low[i]] + fraction[i] * x[high[i]], each step rounded; low and high never fall.
+  void (*stretch)(const float *x, const ptrdiff_t *low, const ptrdiff_t *high, const float *fraction, float *y, size_t n);
   /// bits = x > 0; counts = how many x are above 0, above offset, above -offset.
   void (*cut)(const float *x, float offset, size_t n, uint8_t *bits, size_t counts[3]);
 } ck_kernels;
