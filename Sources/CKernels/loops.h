@@ -137,12 +137,15 @@ static void CK_NAME(softmax_columns)(float *x, size_t groups, size_t terms, size
 enum { CK_NAME(column_width) = 64 };
 
 static void CK_NAME(scale_columns)(float *restrict x, size_t rows, size_t cols, size_t stride,
-                                   const float *restrict factors, const float *restrict offsets) {
-  for (size_t r = 0; r < rows; r++) {
-    float *restrict row = x + r * stride;
-    float offset = offsets ? offsets[r] : 0;
-    for (size_t i = 0; i < cols; i++) row[i] = row[i] * factors[i] + offset;
-  }
+                                   const float *restrict factors) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < cols; i++) x[r * stride + i] *= factors[i];
+}
+
+static void CK_NAME(join_columns)(float *restrict x, const float *restrict y, size_t rows, size_t cols,
+                                  const float *restrict factors, const float *restrict offsets) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < cols; i++) x[r * cols + i] = (x[r * cols + i] + y[r * cols + i]) * factors[i] + offsets[r];
 }
 
 static void CK_NAME(dot_columns)(const float *restrict x, const float *restrict y, size_t rows, size_t cols,
@@ -335,6 +338,7 @@ const ck_kernels CK_SET = {
     .softmax_step = CK_NAME(softmax_step),
     .softmax_columns = CK_NAME(softmax_columns),
     .scale_columns = CK_NAME(scale_columns),
+    .join_columns = CK_NAME(join_columns),
     .dot_columns = CK_NAME(dot_columns),
     .norm_columns = CK_NAME(norm_columns),
     .interleave = CK_NAME(interleave),

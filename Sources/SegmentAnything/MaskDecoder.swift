@@ -71,7 +71,7 @@ struct MaskDecoder: Sendable {
 
   /// What the transformer made of one prompt.
   struct Decoded: Sendable {
-    /// `[T, C]`
+    /// What became of `outputTokens`.
     let tokens: Tensor
     let cells: TwoWayTransformer.Cells
     let image: ImageSide
@@ -91,7 +91,9 @@ struct MaskDecoder: Sendable {
   ///   - positions: of the image's cells, `[L, C]`, and what they are to attentions.
   func decode(_ image: ImageSide, sparse: [Tensor], positions: Tensor, _ positionSide: PositionSide) -> [Decoded] {
     let prompts = sparse.map { Tensor.concatenated([outputTokens, $0]) }
-    return transformer(prompts, image, positionSide, positions: positions).map { result in
+    return transformer(
+      prompts, read: outputTokens.shape[0], image, positionSide, positions: positions
+    ).map { result in
       let iou = ComputePool.alone { iouHead(result.tokens.rows(0..<1)).values }
       return Decoded(tokens: result.tokens, cells: result.cells, image: image, iou: iou)
     }

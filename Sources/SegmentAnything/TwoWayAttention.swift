@@ -21,14 +21,15 @@ struct TwoWayAttention: Sendable {
   private var scale: Float { 1 / Float(headWidth).squareRoot() }
 
   init(_ scope: WeightScope, width: Int, heads: Int) throws(CheckpointError) {
-    q = try Linear(scope["q_proj"], inputs: width)
+    // Packed, since a prompt's few tokens go through them one after the other.
+    q = try Linear(scope["q_proj"], inputs: width).packed()
     let inner = q.outputs
     guard inner > 0, inner % heads == 0 else {
       throw scope["q_proj"].malformed("weight", "has \(inner) outputs, which \(heads) heads do not divide")
     }
-    k = try Linear(scope["k_proj"], inputs: width, outputs: inner)
-    v = try Linear(scope["v_proj"], inputs: width, outputs: inner)
-    out = try Linear(scope["out_proj"], inputs: inner, outputs: width)
+    k = try Linear(scope["k_proj"], inputs: width, outputs: inner).packed()
+    v = try Linear(scope["v_proj"], inputs: width, outputs: inner).packed()
+    out = try Linear(scope["out_proj"], inputs: inner, outputs: width).packed()
     outRows = out.weight.transposed()
     self.heads = heads
     headWidth = inner / heads

@@ -26,7 +26,7 @@ struct TwoWayTransformer: Sendable {
 
   /// What becomes of one prompt's tokens and cells.
   struct Result: Sendable {
-    /// `[T, C]`
+    /// Those that are read, `[R, C]`.
     let tokens: Tensor
     let cells: Cells
   }
@@ -47,14 +47,17 @@ struct TwoWayTransformer: Sendable {
   ///
   /// - Parameters:
   ///   - prompts: the tokens of each, `[T, C]`; they are their own positions.
+  ///   - read: how many of the tokens, from the first on, anybody will read: no others look at the image at last.
   ///   - positions: of the image's cells, for prompts of many tokens.
   func callAsFunction(
-    _ prompts: [Tensor], _ image: ImageSide, _ positionSide: PositionSide, positions: Tensor
+    _ prompts: [Tensor], read: Int, _ image: ImageSide, _ positionSide: PositionSide, positions: Tensor
   ) -> [Result] {
     let short = prompts.indices.filter { prompts[$0].shape[0] <= shortest }
     var results = [Result?](repeating: nil, count: prompts.count)
-    for (i, result) in zip(short, inBasis(short.map { prompts[$0] }, image, positionSide)) { results[i] = result }
-    return prompts.indices.map { results[$0] ?? plain(prompts[$0], image, positions: positions) }
+    for (i, result) in zip(short, inBasis(short.map { prompts[$0] }, read: read, image, positionSide)) {
+      results[i] = result
+    }
+    return prompts.indices.map { results[$0] ?? plain(prompts[$0], read: read, image, positions: positions) }
   }
 
   /// One prompt on its way through the layers.
@@ -70,14 +73,18 @@ struct TwoWayTransformer: Sendable {
 
   /// Each stage is gone through block by block: the last update of a block, and what the next attention's tokens see in it,
   /// while it is in the cache.
-  func inBasis(_ prompts: [Tensor], _ image: ImageSide, _ positions: PositionSide) -> [Result] {
+  func inBasis(
+    _ prompts: [Tensor], read: Int, _ image: ImageSide, _ positions: PositionSide
+  ) -> [Result] {
     guard !prompts.isEmpty else { return [] }
     let heads = finalAttention.heads
     func ask(_ passage: inout Passage, _ stage: Int) {
       if stage < layers.count {
         passage.queries = layers[stage].attendToItself(passage.queries, positions: passage.tokens)
       }
-      passage.question = passage.basis.question(passage.queries + passage.tokens, of: looking(at: stage))
+      if stage == layers.count { passage.queries = passage.queries.rows(0..<read) }
+      passage.question = passage.basis.question(
+        passage.queries + passage.tokens.rows(0..<passage.queries.shape[0]), of: looking(at: stage))
     }
     /// The tokens' side is many small steps: a thread a prompt.
     func forEach<T>(_ transform: (Int) -> T) -> [T] {
@@ -130,7 +137,7 @@ struct TwoWayTransformer: Sendable {
   }
 
   /// The same with each cell's own numbers: for prompts of many tokens.
-  func plain(_ tokens: Tensor, _ image: ImageSide, positions: Tensor) -> Result {
+  func plain(_ tokens: Tensor, read: Int, _ image: ImageSide, positions: Tensor) -> Result {
     let ranges = CellBlock.ranges(positions.shape[0])
     var queries = tokens
     var blocks = ComputePool.map(ranges.count) { i in
@@ -138,7 +145,7 @@ struct TwoWayTransformer: Sendable {
     }
     var update: (attention: TwoWayAttention.Update, norm: LayerNorm)?
     func see(_ attention: TwoWayAttention) -> Tensor {
-      let question = attention.question(queries + tokens)
+      let question = attention.question(queries + tokens.rows(0..<queries.shape[0]))
       let passed = ComputePool.map(ranges.count) { i in
         var block = blocks[i]
         if let update {
@@ -159,6 +166,7 @@ struct TwoWayTransformer: Sendable {
       queries = layer.norm3(queries)
       update = (layer.imageToTokens.update(keys: queries + tokens, values: queries), layer.norm4)
     }
+    queries = queries.rows(0..<read)
     queries.add(see(finalAttention))
     return Result(tokens: finalNorm(queries), cells: .plain(blocks.map(\.cells)))
   }

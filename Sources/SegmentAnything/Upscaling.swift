@@ -80,14 +80,14 @@ struct UpscaledCells {
 
   /// Writes one panel of a block, `[4·C₁, width]`, and up to `Strips.slack` rows more.
   func write(block: Int, panel: Int, to pixels: UnsafeMutablePointer<Float>) {
-    let numbers = rows * Panels.width
     switch source {
     case .inBasis(let states, let strips):
-      pixels.update(from: image.blocks[block].upscaled[panel], count: numbers)
-      strips.multiply(states[block].coefficients[panel], into: pixels, adds: true)
-      Columns.scale(pixels, rows: rows, by: states[block].scale[panel], adding: offsets)
+      strips.multiply(states[block].coefficients[panel], into: pixels, adds: false)
+      Columns.add(
+        image.blocks[block].upscaled[panel], to: pixels, rows: rows, scaledBy: states[block].scale[panel],
+        plus: offsets)
     case .plain(let blocks):
-      pixels.update(from: blocks[block][panel], count: numbers)
+      pixels.update(from: blocks[block][panel], count: rows * Panels.width)
       for row in 0..<rows {
         for i in row * Panels.width..<(row + 1) * Panels.width { pixels[i] += offsets[row] }
       }

@@ -4,12 +4,19 @@ import CKernels
 public enum Columns {
   public typealias Numbers = UnsafeMutablePointer<Float>
 
-  /// `x[r, i] · factors[i] + offsets[r]`, rows `stride` apart.
+  /// `x[r, i] · factors[i]`, rows `stride` apart.
   public static func scale(
-    _ x: Numbers, rows: Int, columns: Int = Panels.width, stride: Int = Panels.width, by factors: UnsafePointer<Float>,
-    adding offsets: UnsafePointer<Float>? = nil
+    _ x: Numbers, rows: Int, columns: Int = Panels.width, stride: Int = Panels.width, by factors: UnsafePointer<Float>
   ) {
-    kernels.scale_columns(x, rows, columns, stride, factors, offsets)
+    kernels.scale_columns(x, rows, columns, stride, factors)
+  }
+
+  /// `(x[r, i] + y[r, i]) · factors[i] + offsets[r]`.
+  public static func add(
+    _ y: UnsafePointer<Float>, to x: Numbers, rows: Int, scaledBy factors: UnsafePointer<Float>,
+    plus offsets: UnsafePointer<Float>
+  ) {
+    kernels.join_columns(x, y, rows, Panels.width, factors, offsets)
   }
 
   /// The softmax over each group of `terms` rows.
@@ -29,8 +36,6 @@ public enum Columns {
   }
 
   public static func gelu(_ x: Numbers, rows: Int) { kernels.gelu(x, rows * Panels.width) }
-
-  public static func add(_ y: UnsafePointer<Float>, to x: Numbers, rows: Int) { kernels.add(x, y, rows * Panels.width) }
 
   /// `[a[0], b[0], c[0], d[0], a[1], …]`.
   public static func interleave(

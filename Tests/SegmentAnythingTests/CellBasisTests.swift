@@ -18,9 +18,9 @@ struct CellBasisTests {
       ModelPrompt(points: [], labels: [], box: Box(x0: 20, y0: 30, x1: 200, y1: 90)),
       ModelPrompt(points: [Point(x: 3, y: 5), Point(x: 90, y: 60), Point(x: 250, y: 10)], labels: [1, 0, 1]),
     ].map { Tensor.concatenated([model.maskDecoder.outputTokens, model.promptEncoder.sparse($0)]) }
-    let together = transformer.inBasis(prompts, image, model.positionSide)
+    let together = transformer.inBasis(prompts, read: 4, image, model.positionSide)
     for (tokens, ours) in zip(prompts, together) {
-      let plain = transformer.plain(tokens, image, positions: model.cellPositions)
+      let plain = transformer.plain(tokens, read: 4, image, positions: model.cellPositions)
       expectClose(ours.tokens, plain.tokens, "tokens")
       let maps = [ours, plain].map { result in
         UpscaledCells(
@@ -48,9 +48,10 @@ struct CellBasisTests {
       model.promptEncoder.sparse(
         ModelPrompt(points: points.map { embedding.frame.model($0) }, labels: many.pointLabels)),
     ])
-    let ours = transformer.inBasis([tokens], embedding.unmasked, model.positionSide)[0]
-    let plain = transformer.plain(tokens, embedding.unmasked, positions: model.cellPositions)
-    let chosen = transformer([tokens], embedding.unmasked, model.positionSide, positions: model.cellPositions)[0]
+    let ours = transformer.inBasis([tokens], read: 4, embedding.unmasked, model.positionSide)[0]
+    let plain = transformer.plain(tokens, read: 4, embedding.unmasked, positions: model.cellPositions)
+    let chosen = transformer([tokens], read: 4, embedding.unmasked, model.positionSide, positions: model.cellPositions)[
+      0]
     guard case .plain = chosen.cells else {
       Issue.record("\(tokens.shape[0]) tokens are in a basis")
       return

@@ -70,4 +70,87 @@ import Testing
       }
     }
   }
+
+  @Test(arguments: [1, 8, 32, 65, 130], [1, 3, 64]) func columnsAreScaledJoinedAndMultiplied(columns: Int, rows: Int) {
+    let (x, y) = (noise(rows * columns), noise(rows * columns, seed: 2))
+    let (factors, offsets) = (noise(columns, seed: 3), noise(rows, seed: 4))
+    for set in KernelTests.sets {
+      var (scaled, joined, sums) = (x, x, factors)
+      set.scale_columns(&scaled, rows, columns, columns, factors)
+      set.join_columns(&joined, y, rows, columns, factors, offsets)
+      set.dot_columns(x, y, rows, columns, &sums)
+      for column in 0..<columns {
+        var sum = Double(factors[column])
+        for row in 0..<rows {
+          let i = row * columns + column
+          #expect(scaled[i] == x[i] * factors[column])
+          #expect(abs(joined[i] - ((x[i] + y[i]) * factors[column] + offsets[row])) < 1e-5)
+          sum += Double(x[i]) * Double(y[i])
+        }
+        #expect(abs(Double(sums[column]) - sum) < 1e-4, "\(String(cString: set.name)) column \(column)")
+      }
+    }
+  }
+
+  @Test func scaleLeavesWhatStandsBetweenRows() {
+    for set in KernelTests.sets {
+      var x = [Float](repeating: 1, count: 40)
+      set.scale_columns(&x, 2, 17, 20, [Float](repeating: 3, count: 17))
+      #expect(x.count { $0 == 3 } == 34 && x[17...19] == [1, 1, 1] && x[37...] == [1, 1, 1])
+    }
+  }
+
+  @Test(arguments: [1, 32, 65, 100], [2, 16, 64]) func layerNormGoesDownColumns(columns: Int, rows: Int) {
+    // Far from 0, as a mean that squares would not survive.
+    let x = noise(rows * columns).map { $0 + 100 }
+    let (weight, bias) = (noise(rows, seed: 3), noise(rows, seed: 4))
+    for set in KernelTests.sets {
+      var y = x
+      set.norm_columns(&y, rows, columns, weight, bias, 1e-6)
+      for column in 0..<columns {
+        let own = (0..<rows).map { Double(x[$0 * columns + column]) }
+        let mean = own.reduce(0, +) / Double(rows)
+        let variance = own.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(rows)
+        for row in 0..<rows {
+          let deviation = (variance + 1e-6).squareRoot()
+          let expected = (own[row] - mean) / deviation * Double(weight[row]) + Double(bias[row])
+          // A sum of 64 numbers near 100 is known to 3e-3 or so, the mean to 5e-5; weights are up to 3.
+          let tolerance = 1e-5 + 2e-4 / deviation
+          #expect(
+            abs(Double(y[row * columns + column]) - expected) < tolerance,
+            "\(String(cString: set.name)) \(row), \(column)")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [0, 1, 5, 16, 33]) func interleaveTakesTurns(count: Int) {
+    let parts = (0..<4).map { noise(count, seed: UInt64(7 + $0)) }
+    for set in KernelTests.sets {
+      var y = [Float](repeating: .nan, count: 4 * count)
+      set.interleave(parts[0], parts[1], parts[2], parts[3], count, &y)
+      #expect(y == (0..<count).flatMap { i in parts.map { $0[i] } }, "\(String(cString: set.name))")
+    }
+  }
+
+  /// Longer, shorter, and so short that a register does not hold what sixteen outputs read.
+  @Test(arguments: [(1, 9), (7, 7), (64, 256), (256, 1000), (100, 37), (640, 64), (33, 1)])
+  func stretchRoundsAsPlainCodeDoes(from: Int, to: Int) {
+    let x = noise(from)
+    var (low, high, fraction) = ([Int](), [Int](), [Float]())
+    for i in 0..<to {
+      let place = max((Float(i) + 0.5) * Float(from) / Float(to) - 0.5, 0)
+      low.append(min(Int(place), from - 1))
+      high.append(min(low[i] + 1, from - 1))
+      fraction.append(place - Float(low[i]))
+    }
+    for set in KernelTests.sets {
+      var y = [Float](repeating: .nan, count: to)
+      set.stretch(x, low, high, fraction, &y, to)
+      for i in 0..<to {
+        let (first, second) = ((1 - fraction[i]) * x[low[i]], fraction[i] * x[high[i]])
+        #expect(y[i] == first + second, "\(String(cString: set.name)) at \(i)")
+      }
+    }
+  }
 }

@@ -59,8 +59,10 @@ typedef struct ck_kernels {
   void (*softmax_step)(float *x, size_t rows, size_t cols, size_t stride, float *tops, float *sums, float *shrink);
   /// The softmax of each column of x[groups, terms, cols] over the terms of a group, in place.
   void (*softmax_columns)(float *x, size_t groups, size_t terms, size_t cols);
-  /// x[r, i] = x[r, i] * factors[i] + offsets[r], rows `stride` apart; offsets may be NULL.
-  void (*scale_columns)(float *x, size_t rows, size_t cols, size_t stride, const float *factors, const float *offsets);
+  /// x[r, i] *= factors[i], rows `stride` apart.
+  void (*scale_columns)(float *x, size_t rows, size_t cols, size_t stride, const float *factors);
+  /// x[r, i] = (x[r, i] + y[r, i]) * factors[i] + offsets[r].
+  void (*join_columns)(float *x, const float *y, size_t rows, size_t cols, const float *factors, const float *offsets);
   /// sums[i] += Σ over r of x[r, i] * y[r, i].
   void (*dot_columns)(const float *x, const float *y, size_t rows, size_t cols, float *sums);
   /// The layer norm down each column of x[rows, cols], in place; weight[rows], bias[rows].
