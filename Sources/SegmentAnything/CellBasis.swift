@@ -61,6 +61,8 @@ struct CellBasis {
     /// `R̄·R̄ᵀ`
     let squares: Strips
     let headCount: Int
+    /// e
+    let headWidth: Int
     /// T
     let terms: Int
     let channels: Int
@@ -87,7 +89,8 @@ struct CellBasis {
     rows = centred.multipliedByRow(norm.weight)
     return Update(
       heads: Strips(heads: perHead), rows: old, values: values.map { Strips(heads: $0) },
-      squares: Strips(quadratic: centred.linear(centred)), headCount: attention.heads, terms: own.shape[1],
+      squares: Strips(quadratic: centred.linear(centred)), headCount: attention.heads, headWidth: attention.headWidth,
+      terms: own.shape[1],
       channels: centred.shape[1], epsilon: norm.epsilon)
   }
 }
@@ -103,6 +106,17 @@ struct CellState: Sendable {
 extension ImageSide.Block {
   /// What a prompt's tokens see in these cells: `Σ weight · (values of U, ẑ)`, `[heads·T, e + J]`.
   func seen(
+    _ question: CellBasis.Question, heads: Int, _ state: CellState?, stage: Int, _ positions: PositionSide.Block
+  ) -> Glimpse {
+    let (rows, e, own) = (question.count, question.width, state?.coefficients.rows ?? 0)
+    let shared = (own > 0 ? 3 : 2) * e
+    return Profile.measure(
+      .cellsSeen, [cells, rows, own], flops: 2 * cells * rows * (shared + 2 * own),
+      numbers: cells * (heads * shared + own)
+    ) { look(question, heads: heads, state, stage: stage, positions) }
+  }
+
+  private func look(
     _ question: CellBasis.Question, heads: Int, _ state: CellState?, stage: Int, _ positions: PositionSide.Block
   ) -> Glimpse {
     let (w, rows, panels) = (Panels.width, question.count, stages[stage].keys.count)
@@ -133,6 +147,17 @@ extension ImageSide.Block {
 
   /// The cells after one more update.
   func updated(
+    by update: CellBasis.Update, _ state: CellState?, stage: Int, _ positions: PositionSide.Block
+  ) -> CellState {
+    let (rows, old, e) = (update.headCount * update.terms, state?.coefficients.rows ?? 0, update.headWidth)
+    let (all, shared) = (old + rows, (old > 0 ? 2 : 1) + update.values.count)
+    return Profile.measure(
+      .cellsUpdated, [cells, rows, all], flops: 2 * cells * (rows * (e * shared + old) + all * all / 2 + all),
+      numbers: cells * (update.headCount * e * shared + old + all)
+    ) { next(by: update, state, stage: stage, positions) }
+  }
+
+  private func next(
     by update: CellBasis.Update, _ state: CellState?, stage: Int, _ positions: PositionSide.Block
   ) -> CellState {
     guard let own = stages[stage].update else { preconditionFailure("no update follows stage \(stage)") }

@@ -55,6 +55,8 @@ struct UpscaledCells {
   private let offsets: [Float]
   /// 4·C₁
   let rows: Int
+  /// J, or 0 where the convolution is done.
+  let inner: Int
 
   private enum Source {
     /// `R · weight` of the prompt, transposed: `[4·C₁, J]`.
@@ -71,9 +73,11 @@ struct UpscaledCells {
     case .inBasis(let states, let basis):
       offsets.add(beta.reshaped([1, -1]).multiplied(by: convolution.weight))
       source = .inBasis(states, Strips(basis.multiplied(by: convolution.weight).transposed()))
+      inner = basis.shape[0]
     case .plain(let blocks):
       let weight = PackedMatrix(convolution.weight, .fp32)
       source = .plain(blocks.map { Panels(transposing: $0.multiplied(by: weight)) })
+      inner = 0
     }
     (self.image, self.offsets) = (image, offsets.values)
   }
@@ -147,6 +151,17 @@ struct BlockUpscaling: Sendable {
   ///   - cells: which of the grid's these are.
   ///   - logits: `[M, 4·grid, 4·grid]`.
   func write(
+    _ pixels: UpscaledCells, block: Int, cells: Range<Int>, filters: Strips, grid: Int,
+    to logits: UnsafeMutablePointer<Float>
+  ) {
+    let perCell = pixels.rows * (pixels.inner + 4 * outputs) + 16 * outputs * filters.rows
+    Profile.measure(
+      .pixels, [cells.count, pixels.inner, pixels.rows, filters.rows], flops: 2 * cells.count * perCell,
+      numbers: cells.count * (pixels.rows + pixels.inner + 16 * filters.rows)
+    ) { draw(pixels, block: block, cells: cells, filters: filters, grid: grid, to: logits) }
+  }
+
+  private func draw(
     _ pixels: UpscaledCells, block: Int, cells: Range<Int>, filters: Strips, grid: Int,
     to logits: UnsafeMutablePointer<Float>
   ) {

@@ -28,6 +28,10 @@ public enum Profile {
     public enum Kind: String, Sendable {
       case linear, convolution, depthwise, bottleneck, attention, norm, pointwise, copy, pack
       case feedForward = "feed_forward"
+      /// The mask decoder's: what tokens see in a block of cells, what becomes of it, its pixels.
+      case cellsSeen = "cells_seen"
+      case cellsUpdated = "cells_updated"
+      case pixels
     }
 
     public let kind: Kind
@@ -63,6 +67,19 @@ public enum Profile {
       return collected.withLock { $0 }
     }
     return found.map { (operation: $0.key, total: $0.value) }.sorted { $0.total.seconds > $1.total.seconds }
+  }
+
+  /// What `body` makes, as one operation.
+  ///
+  /// - Parameters:
+  ///   - flops: multiplications and additions.
+  ///   - numbers: how many float32 it reads and writes at least.
+  public static func measure<Result>(
+    _ kind: Operation.Kind, _ shape: [Int], flops: Int, numbers: Int, _ body: () -> Result
+  ) -> Result {
+    let span = begin(Operation(kind, shape, flops: flops, bytes: 4 * numbers))
+    defer { end(span) }
+    return body()
   }
 
   /// An operation that is under way.

@@ -10,8 +10,9 @@ from subjects import Part, segmenter
 
 
 def part(a, path):
-    setting = ["--points-per-side", str(a.points_per_side), "--pred-iou-thresh", "0", "--stability-score-thresh", "0"]
-    title = f"automatic masks, whole call, SAM {a.model}, {a.points_per_side}² points, no candidate filtered"
+    setting = ["--points-per-side", str(a.points_per_side), "--pred-iou-thresh", "0", "--stability-score-thresh", "0",
+               "--box-nms-thresh", "1"]
+    title = f"automatic masks, whole call, SAM {a.model}, {a.points_per_side}² points, all three masks of each kept"
     return Part(title, {}, "automatic_masks", ["--segmenter", str(path)] + setting, ("fp32", "bf16"))
 
 
@@ -21,7 +22,8 @@ def official(a):
     from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
     model, path = segmenter(sam_model_registry, a.checkpoint, a.work, a.model)
     generator = SamAutomaticMaskGenerator(
-        model, points_per_side=a.points_per_side, pred_iou_thresh=0, stability_score_thresh=0, output_mode="coco_rle")
+        model, points_per_side=a.points_per_side, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1,
+        output_mode="coco_rle")
     return path, generator.generate
 
 
