@@ -58,9 +58,13 @@ public protocol SegmentEngine: Sendable {
 
   /// Masks of everything in a picture.
   ///
-  /// - Parameter isCancelled: asked every few milliseconds, since clicks overtake meanwhile; true makes it throw `cancelled`.
+  /// - Parameters:
+  ///   - isCancelled: asked every few milliseconds, since clicks overtake meanwhile; true makes it throw `cancelled`.
+  ///   - watch: gets masks on the way, coarse to fine, each time those that are new; the list in the end may not have them. Nil
+  ///     where nobody watches.
   func automatic(
-    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool,
+    watch: (([FoundMask]) -> Void)?
   ) throws -> [FoundMask]
 }
 

@@ -24,6 +24,9 @@ final class Job: @unchecked Sendable {
     (self.request, self.blobs, self.arrived) = (request, blobs, arrived)
   }
 
+  /// Whether somebody wants to hear of it before the end.
+  var isWatched: Bool { request.stream && announce != nil }
+
   /// Hands a streaming client something before the end; nothing for others.
   func emit(_ partial: @autoclosure () throws -> Reply) rethrows {
     guard request.stream, let announce else { return }

@@ -23,14 +23,30 @@ extension Pipeline {
 
   /// The masks of a job in the encoding asked for, those of all prompts in one list.
   func masksReply(_ job: Job, _ encoding: MaskEncoding, isFinal: Bool = true) throws -> Reply {
+    let parents = containingMasks(job.regions.map(\.found.mask))
+    var (fields, blobs) = try masks(job, job.regions, encoding) { $0.parent = parents[$0.id] }
+    fields.insert(("answer", job.answer.map(Self.answerJSON)), at: 1)
+    return Reply(to: job.request, isFinal: isFinal, fields, blobs: blobs)
+  }
+
+  /// Masks on the way that the list in the end may not have.
+  ///
+  /// - Parameter firstID: that of the first; ids count on from one such reply to the next.
+  func provisionalReply(_ job: Job, _ regions: [Region], firstID: Int, _ encoding: MaskEncoding) throws -> Reply {
+    let (fields, blobs) = try masks(job, regions, encoding) { $0.id += firstID }
+    return Reply(to: job.request, isFinal: false, [("provisional", .bool(true))] + fields, blobs: blobs)
+  }
+
+  /// - Parameter finish: gets each mask in turn.
+  private func masks(
+    _ job: Job, _ regions: [Region], _ encoding: MaskEncoding, _ finish: (inout ReplyMask) -> Void
+  ) throws -> (fields: [(String, JSONValue?)], blobs: [[UInt8]]) {
     guard let picture = job.picture else { throw WireError(.internal, "masks without a picture") }
     var blobs: [[UInt8]] = []
     var masks: [ReplyMask] = []
-    let parents = containingMasks(job.regions.map(\.found.mask))
-    for (id, region) in job.regions.enumerated() {
+    for (id, region) in regions.enumerated() {
       var mask = ReplyMask(id: id, area: region.found.mask.area, bbox: region.found.mask.samBox)
       mask.prompt = region.prompt
-      mask.parent = parents[id]
       mask.segmentation = try segmentation(region.found.mask, encoding, &blobs)
       if encoding == .labelMap { mask.value = id + 1 }
       mask.predictedIoU = region.predictedIoU
@@ -47,16 +63,15 @@ extension Pipeline {
         ])
         blobs.append(littleEndian(logits.values.map(\.bitPattern)))
       }
+      finish(&mask)
       masks.append(mask)
     }
-    var fields: [(String, JSONValue?)] = [
-      ("masks", .array(masks.map(\.json))), ("answer", job.answer.map(Self.answerJSON)), ("image", imageJSON(picture)),
-    ]
+    var fields: [(String, JSONValue?)] = [("masks", .array(masks.map(\.json))), ("image", imageJSON(picture))]
     if encoding == .labelMap {
-      guard job.regions.count < Int(UInt16.max) else {
-        throw WireError(.tooLarge, "masks: a label_map holds 65,534 masks, not \(job.regions.count)")
+      guard regions.count < Int(UInt16.max) else {
+        throw WireError(.tooLarge, "masks: a label_map holds 65,534 masks, not \(regions.count)")
       }
-      let map = Masks.labelMap(job.regions.map(\.found.mask), width: picture.image.width, height: picture.image.height)
+      let map = Masks.labelMap(regions.map(\.found.mask), width: picture.image.width, height: picture.image.height)
       let size = JSONValue.array([.integer(picture.image.height), .integer(picture.image.width)])
       fields.append(
         (
@@ -65,7 +80,7 @@ extension Pipeline {
         ))
       blobs.append(littleEndian(map))
     }
-    return Reply(to: job.request, isFinal: isFinal, fields, blobs: blobs)
+    return (fields, blobs)
   }
 
   private static func answerJSON(_ words: Words) -> JSONValue {

@@ -30,14 +30,14 @@ extension Pipeline {
         job.regions = try predict(
           segmenter, embedding, prompts, multimask: request.multimask, withLogits: request.logits, isCancelled)
       case .auto(let request):
-        job.regions = try automatic(segmenter, picture, embedding, request.parameters, isCancelled)
+        job.regions = try automatic(segmenter, embedding, request.parameters, job, request.masks, isCancelled)
       case .label(let request):
         switch request.regions {
         case .prompts(_, let multimask):
           job.regions = try predict(
             segmenter, embedding, prompts, multimask: multimask, withLogits: false, isCancelled)
         case .auto(let parameters):
-          job.regions = try automatic(segmenter, picture, embedding, parameters, isCancelled)
+          job.regions = try automatic(segmenter, embedding, parameters, job, request.masks, isCancelled)
         case .masks: break
         }
       default: break
@@ -154,22 +154,6 @@ extension Pipeline {
     let found = try segmenter.predict(
       embedding, prompts, multimask: multimask, withLogits: withLogits, isCancelled: isCancelled)
     return found.enumerated().flatMap { prompt, masks in masks.map { Region($0, prompt: prompt) } }
-  }
-
-  private func automatic(
-    _ segmenter: any SegmentEngine, _ picture: Picture, _ embedding: any Held, _ parameters: AutomaticParameters,
-    _ isCancelled: () -> Bool
-  ) throws -> [Region] {
-    var found = try segmenter.automatic(picture.image, embedding, parameters, isCancelled: isCancelled)
-    if let most = parameters.maxMasks, found.count > most {
-      // The best by predicted IoU, in the order in which they came.
-      let order = found.indices.sorted { a, b in
-        let (first, second) = (found[a].predictedIoU ?? 0, found[b].predictedIoU ?? 0)
-        return first == second ? a < b : first > second
-      }
-      found = order.prefix(most).sorted().map { found[$0] }
-    }
-    return found.map { Region($0) }
   }
 
   /// The masks that a client brought, checked against the picture.

@@ -54,22 +54,27 @@ public struct SegmentAnythingEngine: SegmentEngine {
   }
 
   public func automatic(
-    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool,
+    watch: (([FoundMask]) -> Void)?
   ) throws -> [FoundMask] {
     let embedding = try own(embedding)
     do throws(SegmentAnythingError) {
       let generator = try AutomaticMaskGenerator(segmenter, AutomaticMaskOptions(parameters))
-      let masks = try generator.generate(image, embedding: embedding, proceed: { _, _ in !isCancelled() })
-      return masks.map { mask in
-        var found = FoundMask(mask: mask.mask, predictedIoU: mask.predictedIoU, stabilityScore: mask.stabilityScore)
-        found.pointCoords = [mask.pointCoords]
-        let crop = mask.cropBox
-        found.cropBox = [crop.x, crop.y, crop.width, crop.height]
-        return found
-      }
+      let masks = try generator.generate(
+        image, embedding: embedding, proceed: { _, _ in !isCancelled() },
+        watch: watch.map { watch in { watch($0.map(Self.found)) } })
+      return masks.map(Self.found)
     } catch {
       throw Self.explain(error)
     }
+  }
+
+  private static func found(_ mask: AutomaticMask) -> FoundMask {
+    var found = FoundMask(mask: mask.mask, predictedIoU: mask.predictedIoU, stabilityScore: mask.stabilityScore)
+    found.pointCoords = [mask.pointCoords]
+    let crop = mask.cropBox
+    found.cropBox = [crop.x, crop.y, crop.width, crop.height]
+    return found
   }
 
   private func own(_ embedding: any Held) throws -> ImageEmbedding {

@@ -38,9 +38,12 @@ public struct AutomaticMaskGenerator: Sendable {
   ///   - embedding: of the whole picture, if it is at hand.
   ///   - proceed: asked every few points with how many prompts are done, of how many; false stops with
   ///     `SegmentAnythingError.cancelled`.
+  ///   - watch: gets masks on the way, from a coarse grid of points first; each time those that are new. They are provisional:
+  ///     small regions are still in them, and a better mask may stand for them in the end.
   /// - Returns: the masks, best first (within a crop by expected IoU, smaller crops before larger ones).
   public func generate(
-    _ image: Image, embedding: ImageEmbedding? = nil, proceed: (_ done: Int, _ of: Int) -> Bool = { _, _ in true }
+    _ image: Image, embedding: ImageEmbedding? = nil, proceed: (_ done: Int, _ of: Int) -> Bool = { _, _ in true },
+    watch: (([AutomaticMask]) -> Void)? = nil
   ) throws(SegmentAnythingError) -> [AutomaticMask] {
     if let embedding { precondition(embedding.width == image.width && embedding.height == image.height) }
     let crops = CropBox.all(
@@ -50,17 +53,25 @@ public struct AutomaticMaskGenerator: Sendable {
     let batch = SegmentAnything.group
     var done = 0
     var masks: [AutomaticMask] = []
+    var provisional = watch.map { ProvisionalMasks(points: total, iouThreshold: options.boxNMSThresh, tell: $0) }
     for (box, layer) in crops {
       let seen = (layer == 0 ? embedding : nil) ?? model.embed(image.cropped(to: box))
-      var found: [AutomaticMask] = []
       let points = grids[layer]
-      for first in stride(from: 0, to: points.count, by: batch) {
-        guard proceed(done, total) else { throw .cancelled }
-        let count = min(batch, points.count - first)
-        let some = Array(points[first..<first + count])
-        found += masksAt(some, seen, crop: box, width: image.width, height: image.height)
-        done += count
+      var masksOfPoints = [[AutomaticMask]](repeating: [], count: points.count)
+      for pass in CoarseToFine.passes(points.count, side: options.rowLength(of: points)) {
+        for first in stride(from: 0, to: pass.count, by: batch) {
+          guard proceed(done, total) else { throw .cancelled }
+          let indices = Array(pass[first..<min(first + batch, pass.count)])
+          let new = masksAt(
+            indices.map { points[$0] }, seen, crop: box, width: image.width, height: image.height)
+          for (index, masks) in zip(indices, new) { masksOfPoints[index] = masks }
+          done += indices.count
+          provisional?.add(new.joined(), done: done)
+        }
+        // The passes over the whole picture are the coarse and the fine; those over crops are many.
+        if layer == 0, done < total { provisional?.tellNow(done: done) }
       }
+      let found = Array(masksOfPoints.joined())
       masks += found.suppressed(by: found.map(\.predictedIoU), options.boxNMSThresh)
     }
     if crops.count > 1 {
@@ -70,10 +81,10 @@ public struct AutomaticMaskGenerator: Sendable {
     return options.minMaskRegionArea > 0 ? withoutSmallRegions(masks) : masks
   }
 
-  /// The masks of some points that pass every filter.
+  /// Of each of some points the masks that pass every filter.
   private func masksAt(
     _ points: [AutomaticMaskOptions.GridPoint], _ embedding: ImageEmbedding, crop: CropBox, width: Int, height: Int
-  ) -> [AutomaticMask] {
+  ) -> [[AutomaticMask]] {
     let inCrop = points.map { ($0.x * Double(crop.width), $0.y * Double(crop.height)) }
     let decoded = model.decode(
       embedding.unmasked,
@@ -82,7 +93,7 @@ public struct AutomaticMaskGenerator: Sendable {
       })
     return ComputePool.map(points.count) {
       masks(decoded[$0], at: inCrop[$0], embedding, crop: crop, width: width, height: height)
-    }.flatMap { $0 }
+    }
   }
 
   private func masks(
@@ -135,7 +146,7 @@ public struct AutomaticMaskGenerator: Sendable {
 
 extension [AutomaticMask] {
   /// What non-maximum suppression of the boxes leaves, highest score first.
-  fileprivate func suppressed(by scores: [Float], _ iouThreshold: Float) -> [AutomaticMask] {
+  func suppressed(by scores: [Float], _ iouThreshold: Float) -> [AutomaticMask] {
     nonMaximumSuppression(boxes: map(\.box), scores: scores, iouThreshold: iouThreshold).map { self[$0] }
   }
 }

@@ -116,6 +116,11 @@ extension AutomaticMaskOptions {
     return (0...cropNLayers).map { Self.grid(pointsPerSide(layer: $0, of: side)) }
   }
 
+  /// How many points a row of a layer's grid has; nil where the points were given.
+  func rowLength(of points: [GridPoint]) -> Int? {
+    pointGrids == nil ? max(1, Int(Double(points.count).squareRoot())) : nil
+  }
+
   private func pointsPerSide(layer: Int, of side: Int) -> Int {
     var scale = 1.0
     for _ in 0..<layer { scale *= Double(cropNPointsDownscaleFactor) }

@@ -54,8 +54,11 @@ final class FakeSegmenter: SegmentEngine {
   }
 
   func automatic(
-    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool,
+    watch: (([FoundMask]) -> Void)?
   ) throws -> [FoundMask] {
+    watch?([FoundMask(mask: square(16, 12, 3), predictedIoU: 0.7)])
+    watch?((1..<3).map { FoundMask(mask: square(16, 12, 2 + 3 * $0), predictedIoU: 0.8) })
     while let found, found.wait(timeout: .now() + .milliseconds(1)) == .timedOut {
       if isCancelled() { throw WireError(.cancelled, "the request was cancelled") }
     }

@@ -67,6 +67,8 @@ import ZeroMQ
     #""op":"segment",\#(image),"prompts":[{"mask_input":{"blob":0}}],"masks":"none""#,
     #""op":"auto",\#(image),"points_per_side":4,"pred_iou_thresh":0.5,"max_masks":2,"masks":"png""#,
     #""op":"auto",\#(image),"point_grids":[[[0.5,0.5]]]"#,
+    #""op":"auto",\#(image),"stream":true"#, #""op":"auto",\#(image),"stream":true,"masks":"label_map""#,
+    #""op":"label",\#(image),"auto":true,"stream":true,"masks":"polygon""#,
     #""op":"label",\#(image),\#(click),"style":"detailed","max_tokens":8,"stream":true"#,
     #""op":"label",\#(image),"masks":[\#(mask)],"mask_encoding":"none","vocabulary":["a","b"]"#,
     #""op":"label",\#(image),"auto":true,"points_per_side":4,"temperature":0.5,"top_p":0.9,"seed":3"#,

@@ -351,7 +351,8 @@ import ZeroMQ
         _ embedding: any Held, _ prompts: [Prompt], multimask: Bool, withLogits: Bool, isCancelled: () -> Bool
       ) throws -> [[FoundMask]] { [] }
       func automatic(
-        _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+        _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool,
+        watch: (([FoundMask]) -> Void)?
       ) throws -> [FoundMask] { [] }
     }
     let rig = try Rig()

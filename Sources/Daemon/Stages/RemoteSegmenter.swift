@@ -20,6 +20,8 @@ struct RemotePicture: Held {
 /// Stage "segment" in other processes.
 public struct RemoteSegmenter: SegmentEngine {
   private let pool: WorkerPool
+  /// So many masks of a picture are told of on the way.
+  private static let mostTold = 1 << 14
 
   public init(_ pool: WorkerPool) { self.pool = pool }
 
@@ -51,7 +53,8 @@ public struct RemoteSegmenter: SegmentEngine {
       request.prompts.append(sent)
     }
     let call = StageCall(.segment, Request(.segment(request)), blobs: blobs, about: remote.attachment)
-    let found = try masks(pool.call(call, isCancelled: isCancelled), of: remote)
+    let result = try pool.call(call, isCancelled: isCancelled)
+    let found = try masks(result.body, result.blobs, of: remote)
     guard found.count == prompts.count else {
       throw Self.nonsense("\(found.count) lists of masks for \(prompts.count) prompts")
     }
@@ -59,13 +62,27 @@ public struct RemoteSegmenter: SegmentEngine {
   }
 
   public func automatic(
-    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool
+    _ image: Image, _ embedding: any Held, _ parameters: AutomaticParameters, isCancelled: () -> Bool,
+    watch: (([FoundMask]) -> Void)?
   ) throws -> [FoundMask] {
     let remote = try own(embedding)
-    var request = AutoRequest(image: .handle(remote.handle))
-    request.parameters = parameters
-    let call = StageCall(.automatic, Request(.auto(request)), about: remote.attachment)
-    return try masks(pool.call(call, isCancelled: isCancelled), of: remote).flatMap { $0 }
+    var auto = AutoRequest(image: .handle(remote.handle))
+    auto.parameters = parameters
+    var request = Request(.auto(auto))
+    request.stream = watch != nil
+    var told: [FoundMask] = []
+    let call = StageCall(.automatic, request, about: remote.attachment)
+    let result = try pool.call(call, isCancelled: isCancelled) { body throws(WireError) in
+      let news = try masks(body, [], of: remote).flatMap { $0 }
+      guard let watch, told.count + news.count <= Self.mostTold else {
+        throw Self.nonsense("masks that nobody asked for")
+      }
+      // Another worker says it again where one died halfway.
+      let fresh = news.filter { !told.contains($0) }
+      told += fresh
+      if !fresh.isEmpty { watch(fresh) }
+    }
+    return try masks(result.body, result.blobs, of: remote).flatMap { $0 }
   }
 
   private func own(_ embedding: any Held) throws(WireError) -> RemotePicture {
@@ -75,14 +92,16 @@ public struct RemoteSegmenter: SegmentEngine {
     return remote
   }
 
-  private func masks(_ result: StageResult, of remote: RemotePicture) throws(WireError) -> [[FoundMask]] {
-    let body = try StageProtocol.body(result.body, from: "a worker of stage 'segment'")
+  private func masks(
+    _ bytes: [UInt8], _ blobs: [[UInt8]], of remote: RemotePicture
+  ) throws(WireError) -> [[FoundMask]] {
+    let body = try StageProtocol.body(bytes, from: "a worker of stage 'segment'")
     guard let lists = body["masks"]?.array else { throw Self.nonsense("no masks") }
     var masks: [[FoundMask]] = []
     for list in lists {
       var found: [FoundMask] = []
       for entry in list.array ?? [] {
-        guard let mask = FoundMask(entry, blobs: result.blobs), mask.mask.width == remote.image.width,
+        guard let mask = FoundMask(entry, blobs: blobs), mask.mask.width == remote.image.width,
           mask.mask.height == remote.image.height
         else { throw Self.nonsense("what is no mask of the picture") }
         found.append(mask)

@@ -47,20 +47,27 @@ public struct SegmentService: StageService {
           embedding, prompts, multimask: segment.multimask, withLogits: segment.logits,
           isCancelled: { work.isCancelled }))
     case .auto(let auto):
-      return Self.result([
-        try segmenter.automatic(picture.image, embedding, auto.parameters) {
-          rightOfWay.giveWay()
-          return work.isCancelled
-        }
-      ])
+      let isCancelled = {
+        rightOfWay.giveWay()
+        return work.isCancelled
+      }
+      let masks = try segmenter.automatic(
+        picture.image, embedding, auto.parameters, isCancelled: isCancelled,
+        watch: request.stream ? { work.send(partial: Self.body([$0]).json) } : nil)
+      return Self.result([masks])
     default: throw WireError(.badRequest, "op '\(request.operation.name)' is no job of stage 'segment'")
     }
   }
 
   private static func result(_ masks: [[FoundMask]]) -> StageResult {
+    let (json, blobs) = body(masks)
+    return StageResult(body: json.serialized(), blobs: blobs)
+  }
+
+  private static func body(_ masks: [[FoundMask]]) -> (json: JSONValue, blobs: [[UInt8]]) {
     var blobs: [[UInt8]] = []
     let lists = masks.map { list in JSONValue.array(list.map { $0.json(&blobs) }) }
-    return StageResult(body: JSONValue(entries: [("masks", .array(lists))]).serialized(), blobs: blobs)
+    return (JSONValue(entries: [("masks", .array(lists))]), blobs)
   }
 }
 

@@ -31,8 +31,8 @@ final class StageCall: Sendable {
     (self.lane, self.blobs, self.attachment) = (lane, blobs, attachment)
     body = request.header.appending(extra).serialized()
     var neutral = request
-    neutral.priority = 0
-    self.request = request.priority == 0 ? body : neutral.header.appending(extra).serialized()
+    (neutral.priority, neutral.stream) = (0, false)
+    self.request = request == neutral ? body : neutral.header.appending(extra).serialized()
   }
 
   /// The SHA-256 of what makes it this work and no other.
