@@ -7,18 +7,31 @@
 #include <string.h>
 #include <sys/socket.h>
 
-// The port on this side of a TCP connection over IP; -1 for any other descriptor.
-static inline int local_tcp_port(int descriptor) {
+static inline int tcp_port(int descriptor, int (*name)(int, struct sockaddr *, socklen_t *)) {
   struct sockaddr_storage address;
   socklen_t size = sizeof address;
   int type = 0;
   socklen_t type_size = sizeof type;
   if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM) return -1;
-  if (getsockname(descriptor, (struct sockaddr *)&address, &size) != 0) return -1;
+  if (name(descriptor, (struct sockaddr *)&address, &size) != 0) return -1;
   if (address.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&address)->sin_port);
   if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
   return -1;
 }
+
+static inline int tcp_peer(int descriptor, struct sockaddr *address, socklen_t *size) {
+  return getpeername(descriptor, address, size);
+}
+
+static inline int tcp_own(int descriptor, struct sockaddr *address, socklen_t *size) {
+  return getsockname(descriptor, address, size);
+}
+
+// The port on this side of a TCP connection over IP; -1 for any other descriptor.
+static inline int local_tcp_port(int descriptor) { return tcp_port(descriptor, tcp_own); }
+
+// The port on the other side.
+static inline int remote_tcp_port(int descriptor) { return tcp_port(descriptor, tcp_peer); }
 
 // How many bytes have come over a TCP connection (tcpi_bytes_received of Linux's tcp_info, which the C library's does not
 // have); -1 where that cannot be told.

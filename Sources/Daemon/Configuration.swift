@@ -21,6 +21,8 @@ public struct Configuration: Sendable, Equatable {
   public var refusalsPerSecond = 400
   /// The keys for TCP endpoints, which without them are plain; ipc is guarded by its folder's mode.
   public var keys: KeyFolder?
+  /// Cameras, if there are any.
+  public var cameras: CameraSettings?
   /// Whether other machines may connect without keys.
   public var insecure = false
   /// How long a client that was told `busy` should wait, in milliseconds for each request before it.

@@ -10,6 +10,8 @@ public enum DaemonError: Error, Equatable, Sendable {
   case keys(path: String, reason: String)
   /// Anybody who reaches the machine could use it.
   case openEndpoint(String)
+  /// Anybody could pass for this camera.
+  case unknownCamera(String)
   /// What came back is no reply.
   case badReply(endpoint: String, reason: String)
   /// A daemon does not want this worker.
@@ -26,6 +28,8 @@ extension DaemonError: CustomStringConvertible {
     case .keys(let path, let reason): "cannot use the key \(path): \(reason)"
     case .openEndpoint(let endpoint):
       "\(endpoint) is open to other machines: give --keys FOLDER ('pandion keygen FOLDER' makes it), or --insecure"
+    case .unknownCamera(let endpoint):
+      "\(endpoint) is on another machine, and anybody could pass for it: give --key FILE and --server-key FILE, or --insecure"
     case .badReply(let endpoint, let reason): "\(endpoint) sent no reply of a pandion daemon: \(reason)"
     case .refused(let endpoint, let reason): "\(endpoint) refuses this worker: \(reason)"
     case .system(let call, let number): "\(call) failed: \(String(cString: strerror(number)))"

@@ -9,13 +9,17 @@ enum EndpointSafety {
     return name.hasPrefix("127.") && name.utf8.allSatisfy { $0 == 0x2E || $0 >= 0x30 && $0 <= 0x39 }
   }
 
-  /// Refuses what would let anybody in.
+  /// Refuses what would let anybody in, and frames from whoever answers to a camera's name.
   ///
   /// - Parameter workers: where workers connect to.
   static func check(_ configuration: Configuration, workers: [String] = []) throws(DaemonError) {
-    guard configuration.keys == nil, !configuration.insecure else { return }
-    for endpoint in configuration.endpoints + configuration.controlEndpoints + workers where !isLocal(endpoint) {
-      throw .openEndpoint(endpoint)
+    if configuration.insecure { return }
+    let cameras = configuration.cameras ?? CameraSettings()
+    if cameras.keys == nil, let endpoint = cameras.publishers.first(where: { !isLocal($0) }) {
+      throw .unknownCamera(endpoint)
     }
+    guard configuration.keys == nil else { return }
+    let bound = configuration.endpoints + configuration.controlEndpoints + workers + cameras.endpoints + cameras.results
+    if let endpoint = bound.first(where: { !isLocal($0) }) { throw .openEndpoint(endpoint) }
   }
 }

@@ -20,7 +20,7 @@ extension FrontEnd {
       return .answered(Reply(error))
     }
     metrics.count(request: request.operation.name)
-    if let error = checkSize(incoming) { return .answered(Reply(to: request, error)) }
+    if let error = incoming.excess(pipeline.limits) { return .answered(Reply(to: request, error)) }
     guard let stage = pipeline.first(request) else { return .answered(answerNow(request, isControl: isControl)) }
     if isControl {
       let message = "op '\(request.operation.name)' is work: it goes to the data endpoint, not to control"
@@ -59,7 +59,7 @@ extension FrontEnd {
     charge(incoming.client, bytes: bytes)
     if let key { running[key] = ticket }
     do throws(ZeroMQError) {
-      guard let queue = queue(stage, request) else { return .accepted }
+      guard let queue = queue(stage, job) else { return .accepted }
       try queue.add(ticket, priority: request.priority, client: incoming.client)
       return .accepted
     } catch {
@@ -71,16 +71,6 @@ extension FrontEnd {
     }
   }
 
-  private func checkSize(_ incoming: Incoming) -> WireError? {
-    let limits = pipeline.limits
-    if incoming.sentBlobs > limits.blobs {
-      return WireError(.tooLarge, "the message has \(incoming.sentBlobs) blobs; at most \(limits.blobs) are read")
-    }
-    let bytes = incoming.blobs.reduce(incoming.droppedBytes) { $0 + $1.count }
-    guard bytes > limits.blobBytes || incoming.droppedBytes > 0 else { return nil }
-    return WireError(.tooLarge, "the blobs have \(bytes) bytes together; at most \(limits.blobBytes) are read")
-  }
-
   /// Answers what needs no stage.
   private func answerNow(_ request: Request, isControl: Bool) -> Reply {
     switch request.operation {
@@ -89,17 +79,15 @@ extension FrontEnd {
     case .stats:
       let usage = pipeline.pictures.usage
       let queues = lanes.map { ($0.lane.rawValue, JSONValue?.some(.integer($0.count))) }
-      return Reply(
-        to: request,
-        metrics.fields + [
-          ("active", .integer(active.count)), ("active_bytes", .integer(activeBytes)),
-          ("clients", .integer(clients.count)), ("unread_bytes", .integer(unread.bytes)),
-          ("cut", .integer(self.incoming.count)),
-          ("lanes", JSONValue(entries: queues)),
-          ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
-          ("prefix", prefixStats), ("decoder", pipeline.labeler.map { JSONValue(entries: $0.stats) }),
-          ("workers", workers?.stats),
-        ])
+      let counts: [(String, JSONValue?)] = [
+        ("active", .integer(active.count)), ("active_bytes", .integer(activeBytes)),
+        ("clients", .integer(clients.count)), ("unread_bytes", .integer(unread.bytes)),
+        ("cut", .integer(self.incoming.count)), ("lanes", JSONValue(entries: queues)),
+        ("pictures", JSONValue(entries: [("count", .integer(usage.count)), ("bytes", .integer(usage.bytes))])),
+        ("prefix", prefixStats), ("decoder", pipeline.labeler.map { JSONValue(entries: $0.stats) }),
+        ("workers", workers?.stats), ("cameras", cameras?.stats),
+      ]
+      return Reply(to: request, metrics.fields + counts)
     case .cancel(let target) where isControl:
       let found = active.values.filter { $0.job.request.id == target }
       for pending in found { pending.job.cancel() }

@@ -11,8 +11,9 @@ extension FrontEnd {
   func refusal(of client: [UInt8], bytes: Int) -> WireError? {
     let own = clients[client] ?? Usage()
     let message: String
-    if active.count >= configuration.queue {
-      message = "\(active.count) requests wait already, of at most \(configuration.queue)"
+    let requests = active.count - framesInWork
+    if requests >= configuration.queue {
+      message = "\(requests) requests wait already, of at most \(configuration.queue)"
     } else if activeBytes + bytes > configuration.queueBytes {
       message = "\(activeBytes) bytes wait already, of at most \(configuration.queueBytes)"
     } else if own.count >= configuration.queuePerClient {

@@ -10,6 +10,7 @@ final class FrontEnd: @unchecked Sendable {
   let pipeline: Pipeline
   /// Those who do what this process does not.
   let workers: WorkerPool?
+  let cameras: Cameras?
   let log: @Sendable (String) -> Void
   let data: Socket
   let control: Socket
@@ -21,6 +22,8 @@ final class FrontEnd: @unchecked Sendable {
   var active: [UInt64: Pending] = [:]
   var running: [AnswerCache.Key: UInt64] = [:]
   var activeBytes = 0
+  /// How many of the active are frames of cameras.
+  var framesInWork = 0
   var clients: [[UInt8]: Usage] = [:]
   var unread: UnreadReplies
   var pace: Pace
@@ -45,16 +48,21 @@ final class FrontEnd: @unchecked Sendable {
     var client: [UInt8]
     /// How many partial replies went out.
     var sent = 0
+    /// Which frame of a camera it is, if it is one.
+    var frame: FrameSlots.Name?
   }
 
   static let commandEndpoint = "inproc://pandion/command"
+  /// There are frames that could be begun.
+  static let framesCommand: [UInt8] = [2]
 
   init(
     _ configuration: Configuration, _ pipeline: Pipeline, _ context: Context, secretKey: String? = nil,
-    workers: WorkerPool? = nil,
+    workers: WorkerPool? = nil, cameras: Cameras? = nil,
     log: @escaping @Sendable (String) -> Void
   ) throws(ZeroMQError) {
-    (self.configuration, self.pipeline, self.workers, self.log) = (configuration, pipeline, workers, log)
+    (self.configuration, self.pipeline, self.log) = (configuration, pipeline, log)
+    (self.workers, self.cameras) = (workers, cameras)
     answers = AnswerCache(capacity: configuration.rememberedAnswers, bytes: configuration.rememberedBytes)
     unread = UnreadReplies(perClient: configuration.unreadBytesPerClient, inAll: configuration.unreadBytes)
     pace = Pace(perSecond: configuration.refusalsPerSecond)
@@ -74,14 +82,13 @@ final class FrontEnd: @unchecked Sendable {
     for endpoint in configuration.controlEndpoints {
       controlEndpoints.append(try Self.bind(control, endpoint, secretKey))
     }
-    let ports = (dataEndpoints + controlEndpoints + (workers?.boundEndpoints ?? [])).filter { $0.hasPrefix("tcp://") }
-      .compactMap {
-        $0.split(separator: ":").last.flatMap { Int32($0) }
-      }
+    let bound = dataEndpoints + controlEndpoints + (workers?.boundEndpoints ?? [])
+    let ports = IncomingGuard.ports(bound + (cameras.map { $0.endpoints + $0.results } ?? []))
+    let publishers = IncomingGuard.ports(cameras?.settings.publishers ?? [])
     // Twice the limit, so that a message that is only somewhat too large is told so.
     let message = 2 * (pipeline.limits.blobBytes + pipeline.limits.headerBytes)
     let limits = IncomingGuard.Limits(message: message, all: max(configuration.queueBytes, message), growth: message)
-    incoming = IncomingGuard(configuration.incoming ?? limits, ports: Set(ports), log: log)
+    incoming = IncomingGuard(configuration.incoming ?? limits, ports: ports, remotePorts: publishers, log: log)
   }
 
   /// With a key, all but ipc speaks CURVE.
@@ -116,6 +123,7 @@ final class FrontEnd: @unchecked Sendable {
         while let ticket = try queue.takeFinished(seat) { try advance(ticket, from: queue.lane.stage) }
       }
       if poller.isReady(dataIndex) { try receive(data, isControl: false) }
+      try startFrames()
     }
     // Whoever asked in the last moment is told so.
     let end = ContinuousClock.now + .milliseconds(100)
@@ -125,11 +133,12 @@ final class FrontEnd: @unchecked Sendable {
     for queue in lanes { try queue.stop() }
   }
 
-  /// A ticket tells that its job has something for a streaming client; anything else ends the daemon.
+  /// A ticket tells that its job has something for a streaming client, and what is told of frames only wakes; anything else
+  /// ends the daemon.
   private func receiveCommands() throws(ZeroMQError) {
     while let frames = try commands.receive()?.frames {
       guard let ticket = frames.first.flatMap(Ticket.read) else {
-        drain()
+        if frames != [Self.framesCommand] { drain() }
         continue
       }
       sendPartials(ticket)
@@ -150,6 +159,7 @@ final class FrontEnd: @unchecked Sendable {
     guard !isDraining else { return }
     isDraining = true
     log("stopping: \(active.count) requests to finish")
+    cameras?.drain()
   }
 
   /// The longest that messages are taken at a time; stages wait meanwhile for their next job.
@@ -186,8 +196,8 @@ final class FrontEnd: @unchecked Sendable {
   }
 
   /// Where a job waits for a stage.
-  func queue(_ stage: Pipeline.Stage, _ request: Request) -> StageQueue? {
-    let lane = Lane(stage, request)
+  func queue(_ stage: Pipeline.Stage, _ job: Job) -> StageQueue? {
+    let lane = Lane(stage, job)
     return lanes.first { $0.lane == lane }
   }
 
@@ -195,7 +205,7 @@ final class FrontEnd: @unchecked Sendable {
   private func advance(_ ticket: UInt64, from stage: Pipeline.Stage) throws(ZeroMQError) {
     sendPartials(ticket)
     guard let pending = active[ticket] else { return }
-    if let next = pipeline.next(stage, pending.job), let queue = queue(next, pending.job.request) {
+    if let next = pipeline.next(stage, pending.job), let queue = queue(next, pending.job) {
       return try queue.add(ticket, priority: pending.job.request.priority, client: pending.client)
     }
     let request = pending.job.request
@@ -210,7 +220,12 @@ final class FrontEnd: @unchecked Sendable {
       }
     }
     jobs.remove(ticket)
-    release(pending.client, bytes: pending.bytes)
+    if let frame = pending.frame {
+      framesInWork -= 1
+      answer(frame, reply)
+    } else {
+      release(pending.client, bytes: pending.bytes)
+    }
     if let key = pending.key {
       running[key] = nil
       // Errors are not kept: some pass, and the others cost nothing to find again.
@@ -268,5 +283,15 @@ struct Incoming {
     blobs = Array(rest.dropFirst())
     sentBlobs = max(0, message.sentFrames - envelope.count - 1)
     droppedBytes = message.droppedBytes
+  }
+
+  /// What there is too much of, if anything.
+  func excess(_ limits: WireLimits) -> WireError? {
+    if sentBlobs > limits.blobs {
+      return WireError(.tooLarge, "the message has \(sentBlobs) blobs; at most \(limits.blobs) are read")
+    }
+    let bytes = blobs.reduce(droppedBytes) { $0 + $1.count }
+    guard bytes > limits.blobBytes || droppedBytes > 0 else { return nil }
+    return WireError(.tooLarge, "the blobs have \(bytes) bytes together; at most \(limits.blobBytes) are read")
   }
 }

@@ -22,6 +22,7 @@ final class IncomingGuard: Sendable {
 
   private let limits: Limits
   private let ports: Set<Int32>
+  private let remotePorts: Set<Int32>
   private let log: @Sendable (String) -> Void
   /// How many messages came over each descriptor since the last look.
   private let arrived = Mutex<[Int32: Int]>([:])
@@ -36,8 +37,22 @@ final class IncomingGuard: Sendable {
     var bytes: Int
   }
 
-  init(_ limits: Limits, ports: Set<Int32>, log: @escaping @Sendable (String) -> Void) {
-    (self.limits, self.ports, self.log) = (limits, ports, log)
+  /// - Parameters:
+  ///   - ports: where others connect to.
+  ///   - remotePorts: those of others that are connected to.
+  init(
+    _ limits: Limits, ports: Set<Int32>, remotePorts: Set<Int32> = [], log: @escaping @Sendable (String) -> Void
+  ) {
+    (self.limits, self.ports, self.remotePorts, self.log) = (limits, ports, remotePorts, log)
+  }
+
+  /// The ports of those endpoints that have one.
+  static func ports(_ endpoints: [String]) -> Set<Int32> {
+    Set(endpoints.filter { $0.hasPrefix("tcp://") }.compactMap { $0.split(separator: ":").last.flatMap { Int32($0) } })
+  }
+
+  private func isWatched(_ descriptor: Int32) -> Bool {
+    ports.contains(local_tcp_port(descriptor)) || remotePorts.contains(remote_tcp_port(descriptor))
   }
 
   /// How many connections were cut.
@@ -64,7 +79,7 @@ final class IncomingGuard: Sendable {
     }
     for (descriptor, reason) in Self.excessive(now, limits, memory: memory) {
       // It may have become another meanwhile.
-      guard ports.contains(local_tcp_port(descriptor)) else { continue }
+      guard isWatched(descriptor) else { continue }
       shutdown(descriptor, Int32(SHUT_RDWR))
       now[descriptor] = nil
       cut.add(1, ordering: .relaxed)
@@ -102,7 +117,7 @@ final class IncomingGuard: Sendable {
   private func received() -> [(Int32, Int)] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
     return names.compactMap { name in
-      guard let descriptor = Int32(name), ports.contains(local_tcp_port(descriptor)) else { return nil }
+      guard let descriptor = Int32(name), isWatched(descriptor) else { return nil }
       let bytes = received_tcp_bytes(descriptor)
       return bytes < 0 ? nil : (descriptor, Int(bytes))
     }

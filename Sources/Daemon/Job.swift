@@ -7,6 +7,8 @@ final class Job: @unchecked Sendable {
   let request: Request
   var blobs: [[UInt8]]
   let arrived: ContinuousClock.Instant
+  /// Whether it is about a camera's frame, which another will follow.
+  let isFrame: Bool
   private let cancelled = Atomic<Bool>(false)
   private let partials = Mutex<[Reply]>([])
   /// Tells the front end that there are partial replies; set while a stage works on the job.
@@ -20,9 +22,12 @@ final class Job: @unchecked Sendable {
   var answer: Words?
   var reply: Reply?
 
-  init(_ request: Request, blobs: [[UInt8]], arrived: ContinuousClock.Instant = .now) {
-    (self.request, self.blobs, self.arrived) = (request, blobs, arrived)
+  init(_ request: Request, blobs: [[UInt8]], arrived: ContinuousClock.Instant = .now, isFrame: Bool = false) {
+    (self.request, self.blobs, self.arrived, self.isFrame) = (request, blobs, arrived, isFrame)
   }
+
+  /// Whether others go first who wait for a click.
+  var givesWay: Bool { isFrame || request.operation.isAutomatic }
 
   /// Whether somebody wants to hear of it before the end.
   var isWatched: Bool { request.stream && announce != nil }

@@ -8,6 +8,8 @@ public final class Picture: Sendable {
   /// `sha256:` and the digest of size and pixels.
   public let handle: String
   public let image: Image
+  /// Whether it is a camera's that nobody else has sent or asked for.
+  private let frame: Atomic<Bool>
   private let seen = Mutex<Seen>(Seen())
 
   /// One lock for each kind, held while it is made.
@@ -18,10 +20,16 @@ public final class Picture: Sendable {
 
   private struct Seen { var held: [Kind: (memory: any Held, generation: Int)] = [:] }
 
-  init(_ image: Image, handle: String? = nil) {
+  init(_ image: Image, handle: String? = nil, isFrame: Bool = false) {
     self.image = image
+    frame = Atomic(isFrame)
     self.handle = handle ?? Self.handle(of: image)
   }
+
+  var isFrame: Bool { frame.load(ordering: .relaxed) }
+
+  /// A client knows it.
+  func keep() { frame.store(false, ordering: .relaxed) }
 
   /// The name of an image by its pixels: the digest of `width`×`height`, a newline, and the RGB bytes.
   static func handle(of image: Image) -> String {

@@ -35,11 +35,17 @@ public final class PictureStore: Sendable {
   }
 
   /// Holds a picture, or finds the one held already with these pixels.
-  func add(_ image: Image) -> Picture {
+  ///
+  /// - Parameter isFrame: whether it is a camera's. Those go first where there is no room, since others follow.
+  func add(_ image: Image, isFrame: Bool = false) -> Picture {
     let handle = Picture.handle(of: image)
-    if let known = find(handle) { return known }
-    return hold(Picture(image, handle: handle))
+    guard let known = find(handle) else { return hold(Picture(image, handle: handle, isFrame: isFrame)) }
+    if !isFrame { known.keep() }
+    return known
   }
+
+  /// Holds a camera's picture no more, unless a client knows it too.
+  func letGo(_ handle: String) { pictures.withLock { $0.removeAll { $0.handle == handle && $0.isFrame } } }
 
   func hold(_ picture: Picture) -> Picture {
     pictures.withLock { $0.append(picture) }
@@ -47,12 +53,13 @@ public final class PictureStore: Sendable {
     return picture
   }
 
-  /// Lets go of what was not used for longest, until the rest fits.
+  /// Lets go of what was not used for longest, cameras' first, until the rest fits.
   func trim() {
     pictures.withLock { pictures in
       var evicted = 0
       var bytes = pictures.reduce(0) { $0 + $1.byteCount }
-      for picture in pictures.dropLast() where bytes > byteCapacity {
+      let others = pictures.dropLast()
+      for picture in others.filter(\.isFrame) + others.filter({ !$0.isFrame }) where bytes > byteCapacity {
         for kind in [Picture.Kind.prefix, .features, .embedding] where bytes > byteCapacity && picture.holds(kind) {
           bytes -= picture.byteCount(of: kind)
           picture.forget(kind)
@@ -60,8 +67,9 @@ public final class PictureStore: Sendable {
         }
       }
       while pictures.count > 1, pictures.count > capacity || bytes > byteCapacity {
-        if pictures[0].holds(.prefix) { evicted += 1 }
-        bytes -= pictures.removeFirst().byteCount
+        let gone = pictures.remove(at: pictures.dropLast().firstIndex(where: \.isFrame) ?? 0)
+        if gone.holds(.prefix) { evicted += 1 }
+        bytes -= gone.byteCount
       }
       if evicted > 0 { counts.withLock { $0.evicted += evicted } }
     }

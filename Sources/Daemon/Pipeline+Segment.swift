@@ -8,7 +8,7 @@ extension Pipeline {
     guard let reference = job.request.operation.image else { return }
     // What is wrong with the models is told before anything is decoded.
     let needed = try needs(job.request, models)
-    let picture = try picture(reference, job.blobs)
+    let picture = try picture(reference, job)
     job.picture = picture
     var prompts: [Prompt] = []
     if case .segment(let request) = job.request.operation {
@@ -19,10 +19,11 @@ extension Pipeline {
     job.blobs = []
 
     if let segmenter = needed {
+      if job.isFrame { rightOfWay.giveWay() }
       let embedding = try picture.remember(.embedding, of: models) { try segmenter.embed(picture) }
       pictures.trim()
       let isCancelled = {
-        if job.request.operation.isAutomatic { self.rightOfWay.giveWay() }
+        if job.givesWay { self.rightOfWay.giveWay() }
         return job.isCancelled
       }
       switch job.request.operation {
@@ -82,22 +83,25 @@ extension Pipeline {
     return segmenter
   }
 
-  private func picture(_ reference: ImageReference, _ blobs: [[UInt8]]) throws -> Picture {
+  private func picture(_ reference: ImageReference, _ job: Job) throws -> Picture {
+    let blobs = job.blobs
     switch reference {
     case .handle(let handle):
       guard let picture = pictures.find(handle) else {
         throw WireError(.noImage, "image.handle '\(handle)' is not held (any more): send the picture itself")
       }
+      if !job.isFrame { picture.keep() }
       return picture
     case .blob(let index, let encoding, let raw):
       guard blobs.indices.contains(index) else {
         throw WireError(.badRequest, "image.blob is \(index) but the message has \(blobs.count) blobs")
       }
       guard let raw, let rawEncoding = RawEncoding(rawValue: encoding.rawValue) else {
-        return pictures.add(try Image.decode(blobs[index], limits: decodeLimits))
+        return pictures.add(try Image.decode(blobs[index], limits: decodeLimits), isFrame: job.isFrame)
       }
       return pictures.add(
-        try Image(raw: blobs[index], encoding: rawEncoding, width: raw.width, height: raw.height, step: raw.step))
+        try Image(raw: blobs[index], encoding: rawEncoding, width: raw.width, height: raw.height, step: raw.step),
+        isFrame: job.isFrame)
     }
   }
 

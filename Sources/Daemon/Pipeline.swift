@@ -79,7 +79,7 @@ public final class Pipeline: Sendable {
       try job.checkWanted()
       switch stage {
       case .segment:
-        if job.request.operation.isAutomatic {
+        if job.givesWay {
           try segment(job, models)
         } else {
           try rightOfWay.goFirst { try segment(job, models) }

@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// Who goes first in a stage that works on a click and on masks of everything at once: both would be slow, and somebody
+/// Who goes first in a stage that works on a click and on masks of everything or cameras' frames at once: both would be slow, and somebody
 /// waits for the click.
 final class RightOfWay: Sendable {
   private let inFront = Atomic<Int>(0)

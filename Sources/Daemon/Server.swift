@@ -17,6 +17,8 @@ public final class Server: Sendable {
   private struct State {
     var endpoints: [String] = []
     var controlEndpoints: [String] = []
+    var cameraEndpoints: [String] = []
+    var resultEndpoints: [String] = []
     var failure: DaemonError?
   }
 
@@ -37,20 +39,29 @@ public final class Server: Sendable {
   public var endpoints: [String] { state.withLock { $0.endpoints } }
   public var controlEndpoints: [String] { state.withLock { $0.controlEndpoints } }
 
+  /// Where frames of cameras come in and their results leave.
+  public var cameraEndpoints: [String] { state.withLock { $0.cameraEndpoints } }
+  public var resultEndpoints: [String] { state.withLock { $0.resultEndpoints } }
+
   /// Listens and starts the threads. Once it returns, requests are answered.
   public func start() throws(DaemonError) {
     try EndpointSafety.check(configuration, workers: workers?.endpoints ?? [])
     if !configuration.insecure {
-      try RuntimeFolder.secure(
-        endpoints: configuration.endpoints + configuration.controlEndpoints + (workers?.endpoints ?? []))
+      try RuntimeFolder.secure(endpoints: configuration.endpoints + configuration.controlEndpoints)
+      try RuntimeFolder.secure(endpoints: workers?.endpoints ?? [])
+      try RuntimeFolder.secure(endpoints: configuration.cameras.map { $0.endpoints + $0.results } ?? [])
     }
     // The authenticator answers before anybody can connect.
     let (authenticator, secretKey) = try authenticate()
     let front: FrontEnd
+    let cameras = configuration.cameras.map { Cameras($0, limits: pipeline.limits, log: log) }
     do throws(ZeroMQError) {
       try workers?.start(context, secretKey: secretKey)
-      front = try FrontEnd(configuration, pipeline, context, secretKey: secretKey, workers: workers, log: log)
+      try cameras?.start(context, secretKey: secretKey, linger: configuration.linger)
+      front = try FrontEnd(
+        configuration, pipeline, context, secretKey: secretKey, workers: workers, cameras: cameras, log: log)
     } catch {
+      cameras?.stop()
       workers?.stop()
       authenticator?.stop()
       throw .socket(error)
@@ -65,8 +76,11 @@ public final class Server: Sendable {
         StageWorker(lane, seat: $0, context, pipeline, front.jobs, log: log)
       }
     }
-    state.withLock { $0.endpoints = front.dataEndpoints }
-    state.withLock { $0.controlEndpoints = front.controlEndpoints }
+    cameras?.incoming = front.incoming
+    state.withLock {
+      ($0.endpoints, $0.controlEndpoints) = (front.dataEndpoints, front.controlEndpoints)
+      ($0.cameraEndpoints, $0.resultEndpoints) = (cameras?.endpoints ?? [], cameras?.results ?? [])
+    }
     let housekeeper = Housekeeper(front.incoming)
     let holder = Holder(front)
     let thread = Thread { [self] in
@@ -74,6 +88,7 @@ public final class Server: Sendable {
         log("the front end failed: \(error)")
         state.withLock { $0.failure = .socket(error) }
       }
+      cameras?.stop()
       for seat in seats { seat.join() }
       workers?.stop()
       supervisor?.stop()

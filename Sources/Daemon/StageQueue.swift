@@ -7,21 +7,23 @@ public enum Lane: String, CaseIterable, Sendable {
   case segment
   /// Stage "segment" too: masks of everything, which give way to clicks between prompts.
   case automatic
+  /// Stage "segment" too: clicks and boxes in frames of cameras, which give way likewise, and wait for no masks of everything.
+  case frames
   case extract
   case language
 
   var stage: Pipeline.Stage {
     switch self {
-    case .segment, .automatic: .segment
+    case .segment, .automatic, .frames: .segment
     case .extract: .extract
     case .language: .language
     }
   }
 
   /// The lane of a job that goes to a stage.
-  init(_ stage: Pipeline.Stage, _ request: Request) {
+  init(_ stage: Pipeline.Stage, _ job: Job) {
     switch stage {
-    case .segment: self = request.operation.isAutomatic ? .automatic : .segment
+    case .segment: self = job.request.operation.isAutomatic ? .automatic : job.isFrame ? .frames : .segment
     case .extract: self = .extract
     case .language: self = .language
     }

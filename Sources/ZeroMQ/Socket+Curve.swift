@@ -67,6 +67,12 @@ extension Socket {
   /// is let go of, and what cannot be sent to a client is told instead of dropped in silence.
   public func guardAgainstStrangers() throws(ZeroMQError) {
     try handle.set(ZMQ_ROUTER_MANDATORY, Int32(1))
+    try endIdleConnections()
+  }
+
+  /// Sets a socket up for others that may vanish, on what is bound and connected from now on: a connection that says nothing,
+  /// has no end any more, or whose other side does not read is let go of. A socket that connects tries again.
+  public func endIdleConnections() throws(ZeroMQError) {
     try handle.set(ZMQ_BACKLOG, Int32(1024))
     try handle.set(ZMQ_HANDSHAKE_IVL, Int32(5_000))
     try handle.set(ZMQ_HEARTBEAT_IVL, Int32(5_000))

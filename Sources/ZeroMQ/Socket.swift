@@ -58,6 +58,12 @@ public struct Socket: ~Copyable, Sendable {
     handle.note(endpoint)
   }
 
+  /// Has a SUB take messages whose first frame begins so.
+  public func subscribe(to topic: [UInt8]) throws(ZeroMQError) {
+    let status = topic.withUnsafeBytes { zmq_setsockopt(handle.raw, ZMQ_SUBSCRIBE, $0.baseAddress, $0.count) }
+    guard status == 0 else { throw .last("subscribe to", handle.endpoint) }
+  }
+
   /// Stops listening on an endpoint; connections that are made already stay.
   public func unbind(_ endpoint: String) throws(ZeroMQError) {
     guard zmq_unbind(handle.raw, endpoint) == 0 else { throw .last("stop listening on", endpoint) }

@@ -44,6 +44,7 @@ struct Serve: ParsableCommand {
     ))
   var keys: String?
   @Flag(help: "Let other machines in without keys.") var insecure = false
+  @OptionGroup var cameras: CameraOptions
   @OptionGroup var stages: StageOptions
   @OptionGroup var models: ModelOptions
 
@@ -51,6 +52,9 @@ struct Serve: ParsableCommand {
     try Self.queueLengths.check(queue, "--queue")
     try Self.queueLengths.check(queuePerClient, "--queue-per-client")
     try Self.cacheSizes.check(cacheMb, "--cache-mb")
+    if stages.stage != nil, !cameras.isEmpty {
+      throw ValidationError("--stage is a worker's, cameras are the daemon's")
+    }
   }
 
   static let queueLengths = 1...65_536
@@ -77,6 +81,7 @@ struct Serve: ParsableCommand {
     if let queuePerClient { configuration.queuePerClient = queuePerClient }
     configuration.keys = keys.map { KeyFolder(path: $0) }
     configuration.insecure = insecure
+    configuration.cameras = try cameras.settings(keys: stages.keys())
     let start = ContinuousClock.now
     let workers = try stages.pool(hasEndpoints: !endpoints.isEmpty)
     configuration.withWorkers = stages.seats(labelled: configuration.labelled)
@@ -94,6 +99,11 @@ struct Serve: ParsableCommand {
       let seconds = String(format: "%.2f", start.duration(to: .now).seconds)
       Standard.error(
         "pandion \(Version.current) is ready after \(seconds) s at \(server.endpoints.joined(separator: ", "))")
+      if configuration.cameras != nil {
+        let sources = (server.cameraEndpoints + cameras.publishers).joined(separator: ", ")
+        Standard.error(
+          "frames come in at \(sources), results leave at \(server.resultEndpoints.joined(separator: ", "))")
+      }
     }
     Standard.error("pandion has finished what it accepted")
   }

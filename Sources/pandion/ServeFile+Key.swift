@@ -24,6 +24,8 @@ extension ServeFile {
     /// Every option of `serve`; a test holds them together.
     static let all = [
       Key("endpoint", .texts), Key("control", .texts), Key("keys", .text), Key("insecure", .flag),
+      Key("camera_endpoint", .texts), Key("camera_connect", .texts), Key("camera_stream", .texts),
+      Key("results_endpoint", .texts), Key("key", .text), Key("server_key", .text),
       Key("workers", .workers), Key("workers_endpoint", .texts),
       Key("segmenter", .text, isReloaded: true), Key("labeler", .text, isReloaded: true),
       Key("vision_tower", .text, isReloaded: true),

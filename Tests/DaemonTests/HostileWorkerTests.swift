@@ -184,7 +184,7 @@ import ZeroMQ
     let server = try Server(guarded, Pipeline(segmenter: RemoteSegmenter(pool), labeler: nil), workers: pool)
     try server.start()
     let context = try Context()
-    func isTaken(_ keys: WorkerKeys?) throws -> Bool {
+    func isTaken(_ keys: ClientKeys?) throws -> Bool {
       let socket = try Socket(context, .dealer)
       if let keys { try socket.useCurve(keys.pair, serverKey: serverKey) }
       try socket.connect(pool.boundEndpoints[0])
@@ -192,8 +192,8 @@ import ZeroMQ
       try socket.send(MessageFromWorker.ready(ready).frames)
       return (try? socket.receive(timeout: keys == nil ? 300 : 2000)) != nil
     }
-    func key(_ guest: KeyFolder.Guest) throws -> WorkerKeys {
-      try WorkerKeys(file: "\(folder.path)/\(guest.rawValue).key", serverFile: "\(folder.path)/server.pub")
+    func key(_ guest: KeyFolder.Guest) throws -> ClientKeys {
+      try ClientKeys(file: "\(folder.path)/\(guest.rawValue).key", serverFile: "\(folder.path)/server.pub")
     }
     #expect(try isTaken(key(.worker)))
     // A client's key is none of a worker.

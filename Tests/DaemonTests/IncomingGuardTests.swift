@@ -27,25 +27,38 @@ import ZeroMQ
     #expect(cut([30, 40], memory: 1001) == [1] && cut([10, 20], memory: 1001) == [] && cut([30], memory: 1000) == [])
   }
 
-  /// A TCP connection that has shaken hands as a DEALER, without the library, which would not send half a message.
+  /// A TCP connection that has shaken hands as some kind of socket, without the library, which would not send half a message.
   private final class Raw {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor: Int32
 
-    init(_ endpoint: String) throws {
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = try #require(UInt16(endpoint.split(separator: ":").last ?? "")).bigEndian
-      address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    /// Connects.
+    convenience init(_ endpoint: String, as kind: String) throws {
+      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      var address = Self.address(try #require(UInt16(endpoint.split(separator: ":").last ?? "")))
       let status = withUnsafePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
           connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
         }
       }
       try #require(status == 0)
+      try self.init(descriptor, as: kind)
+    }
+
+    static func address(_ port: UInt16) -> sockaddr_in {
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = port.bigEndian
+      address.sin_addr.s_addr = inet_addr("127.0.0.1")
+      return address
+    }
+
+    init(_ descriptor: Int32, as kind: String) throws {
+      self.descriptor = descriptor
       let mechanism = Array("NULL".utf8) + [UInt8](repeating: 0, count: 16)
       let signature: [UInt8] = [0xFF] + [UInt8](repeating: 0, count: 8) + [0x7F, 3, 0]
       #expect(send(signature + mechanism + [UInt8](repeating: 0, count: 32)))
-      let ready = [5] + Array("READY".utf8) + [11] + Array("Socket-Type".utf8) + [0, 0, 0, 6] + Array("DEALER".utf8)
+      let name = [UInt8(kind.utf8.count)] + Array(kind.utf8)
+      let ready = [5] + Array("READY".utf8) + [11] + Array("Socket-Type".utf8) + [0, 0, 0] + name
       #expect(send([4, UInt8(ready.count)] + ready))
       // Only once both sides are ready may a message come: its greeting, then its READY with its size.
       let greeting = try receive(66)
@@ -74,12 +87,49 @@ import ZeroMQ
     deinit { close(descriptor) }
   }
 
-  /// A message that never ends, in frames of a byte each, ends its connection.
-  @Test(.timeLimit(.minutes(2))) func aMessageWithoutEndIsCut() throws {
+  /// Listens for one who connects.
+  private final class RawListener {
+    private let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let port: UInt16
+
+    init() throws {
+      var address = Raw.address(0)
+      var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let descriptor = descriptor
+      let status = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          bind(descriptor, $0, size) | listen(descriptor, 8) | getsockname(descriptor, $0, &size)
+        }
+      }
+      port = UInt16(bigEndian: address.sin_port)
+      try #require(status == 0 && port > 0)
+    }
+
+    func accept(as kind: String) throws -> Raw {
+      let connection = Glibc.accept(descriptor, nil, nil)
+      try #require(connection >= 0)
+      return try Raw(connection, as: kind)
+    }
+
+    deinit { close(descriptor) }
+  }
+
+  /// A message that never ends, in frames of a byte each, ends its connection: a client's, a camera's that sends, and one's that
+  /// is connected to.
+  @Test(.timeLimit(.minutes(2)), arguments: ["DEALER", "PUSH", "PUB"]) func aMessageWithoutEndIsCut(kind: String) throws
+  {
+    let listener = try RawListener()
     let rig = try Rig {
+      var cameras = CameraSettings()
+      (cameras.endpoints, cameras.results) = (["tcp://127.0.0.1:*"], ["tcp://127.0.0.1:*"])
+      if kind == "PUB" { cameras.publishers = ["tcp://127.0.0.1:\(listener.port)"] }
+      $0.cameras = cameras
       $0.incoming = IncomingGuard.Limits(message: 1 << 20, all: 4 << 20, growth: 1 << 30, small: 1 << 16)
     }
-    let raw = try Raw(rig.endpoint)
+    let raw =
+      kind == "PUB"
+      ? try listener.accept(as: kind)
+      : try Raw(kind == "PUSH" ? rig.server.cameraEndpoints[0] : rig.endpoint, as: kind)
     // A whole message first, and one with a gap in it; neither is too large.
     #expect(raw.send([0, 22] + Array(#"{"v":1,"op":"models"} "#.utf8)))
     #expect(raw.send([1, 22] + Array(#"{"v":1,"op":"models"} "#.utf8)))
@@ -95,7 +145,9 @@ import ZeroMQ
     #expect(sent > 1 << 19 && sent < 1 << 28)
     let stats = try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)
     #expect(stats["cut"] == .integer(1))
-    #expect(stats["requests"]?["models"] == .integer(2))
+    let stream = #"{"v":1,"op":"models"} "#
+    let messages = kind == "DEALER" ? stats["requests"]?["models"] : stats["cameras"]?["streams"]?[stream]?["received"]
+    #expect(messages == .integer(2))
     #expect(try rig.isServing())
     try rig.stop()
   }

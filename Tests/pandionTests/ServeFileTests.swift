@@ -17,7 +17,7 @@ import Testing
   }
 
   /// Options of a process that is no daemon, or that only make sense on a command line.
-  private static let notKeys: Set = ["config", "help", "version", "stage", "connect", "key", "server-key"]
+  private static let notKeys: Set = ["config", "help", "version", "stage", "connect"]
 
   @Test func everyOptionIsAKey() {
     let help = Serve.helpMessage(columns: 1000)
@@ -47,6 +47,12 @@ import Testing
       precision: fp32
       workers: segment=2,extract=1,language=0
       workers_endpoint: ipc:///run/p/w
+      camera_endpoint: ipc:///run/p/f
+      camera_connect: [tcp://r:1, tcp://r:2]
+      camera_stream: front
+      results_endpoint: ipc:///run/p/r
+      key: /k/c.key
+      server_key: /k/r.pub
       """
     let serve = try Serve.parse([], try ServeFile(text, path: "f"))
     #expect(serve.endpoints == ["tcp://127.0.0.1:1", "ipc:///run/p/x"] && serve.controlEndpoints == ["ipc:///run/p/c"])
@@ -54,6 +60,9 @@ import Testing
     #expect(serve.keys == "/k" && serve.models.segmenter == "a b" && serve.models.labeler == "12")
     #expect(serve.stages.workers?.counts == [.segment: 2, .extract: 1, .language: 0])
     #expect(serve.stages.workersEndpoints == ["ipc:///run/p/w"])
+    #expect(serve.cameras.endpoints == ["ipc:///run/p/f"] && serve.cameras.publishers == ["tcp://r:1", "tcp://r:2"])
+    #expect(serve.cameras.streams == ["front"] && serve.cameras.results == ["ipc:///run/p/r"])
+    #expect(serve.stages.key == "/k/c.key" && serve.stages.serverKey == "/k/r.pub")
     #expect(serve.models.kvCache == .q8 && serve.models.threads == 2)
   }
 
@@ -69,6 +78,18 @@ import Testing
     #expect(throws: (any Error).self) { try Serve.parse(["--connect", "tcp://127.0.0.1:1"]) }
     #expect(throws: (any Error).self) { try Serve.parse(["--stage", "segment", "--key", "k"]) }
     #expect(try Serve.parse(["--stage", "extract", "--connect", "tcp://h:1"]).stages.stage == .extract)
+  }
+
+  @Test func camerasGoWithResults() throws {
+    let settings = try Serve.parse(["--camera-endpoint", "a", "--results-endpoint", "b"]).cameras.settings(keys: nil)
+    #expect(settings?.endpoints == ["a"] && settings?.results == ["b"] && settings?.publishers == [])
+    #expect(try Serve.parse([]).cameras.settings(keys: nil) == nil)
+    for wrong in [
+      ["--camera-endpoint", "a"], ["--camera-connect", "a"], ["--results-endpoint", "a"],
+      ["--camera-endpoint", "a", "--results-endpoint", "b", "--camera-stream", "c"],
+      ["--camera-endpoint", "a", "--results-endpoint", "b", "--stage", "extract"],
+      ["--camera-connect", "a", "--results-endpoint", "b", "--key", "k"],
+    ] { #expect(throws: (any Error).self, "\(wrong)") { try Serve.parse(wrong) } }
   }
 
   @Test func theCommandLineGoesBeforeTheFile() throws {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failure drills; see Scripts/drills. A row each: what was done, the figure, whether it holds."""
-import argparse, json, random, struct, subprocess, sys, tempfile, time, uuid
+import argparse, json, random, struct, subprocess, sys, tempfile, threading, time, uuid
 import zmq
 from daemon import *
 
@@ -413,6 +413,68 @@ def workers():
         and codes["answered"] > len(asked) * 0.9 and stats["lost"] >= count * 0.9)
 
 
+def cameras():
+    """Three cameras of 30 frames a second, each new, beside somebody who clicks; then a flood of frames too."""
+    seconds = 60 if options.long else 8
+    folder = tempfile.mkdtemp(prefix="pandion-drill-")
+    frames, results = f"ipc://{folder}/frames.sock", f"ipc://{folder}/results.sock"
+    daemon, client, handle, rss = ready(2, "--camera-endpoint", frames, "--results-endpoint", results)
+    context, ended = zmq.Context.instance(), threading.Event()
+    reader = context.socket(zmq.SUB)
+    reader.subscribe("camera")
+    reader.connect(results)
+
+    def camera(name, what):
+        socket, draw = context.socket(zmq.PUSH), random.Random(name)
+        socket.set(zmq.SNDHWM, 4)
+        socket.connect(frames)
+        image = {"blob": 0, "encoding": "rgb8", "width": 640, "height": 480}
+        while not ended.wait(1 / 30):
+            now = time.time()
+            header = {"v": 1, "image": image, "stamp": {"sec": int(now), "nanosec": int(now % 1 * 1e9)}, **what}
+            socket.send_multipart([name.encode(), json.dumps(header).encode(), draw.randbytes(1920) * 480])
+        socket.close(0)
+
+    def flood():
+        socket = context.socket(zmq.PUSH)
+        socket.set(zmq.SNDHWM, 4)
+        socket.connect(frames)
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLOUT)
+        while not ended.is_set():
+            if poller.poll(100): socket.send_multipart([b"flood", b"{", bytes(1 << 16)])
+        socket.close(0)
+
+    def beside(*others):
+        """Clicks' times beside these threads."""
+        ended.clear()
+        threads = [threading.Thread(target=target, args=arguments) for target, *arguments in others]
+        for thread in threads: thread.start()
+        took = times(client, handle, seconds)
+        ended.set()
+        for thread in threads: thread.join()
+        while reader.poll(2000): assert "masks" in json.loads(reader.recv_multipart()[1])
+        return took
+
+    clicked = {"op": "segment", "prompts": CLICK, "multimask": False}
+    streams = [(camera, f"camera{index}", clicked) for index in range(2)]
+    streams.append((camera, "camera-auto", {"op": "auto", "points_per_side": 4}))
+    alone = times(client, handle, seconds)
+    took = beside(*streams)
+    told = daemon.stats()["cameras"]["streams"]
+    flooded = beside(*streams, (flood,))
+    after = daemon.stats()["cameras"]["streams"]
+    counts = {name: (told[name]["answered"], told[name]["received"]) for name in sorted(told)}
+    p50s = [percentile(values, 0.5) for values in (alone, took, flooded)]
+    whole = all(stream["received"] == stream["answered"] + stream["dropped"] for stream in after.values())
+    one, two = counts["camera0"][0], counts["camera1"][0]
+    row("cameras", f"answered in {seconds} s: " + ", ".join(f"{name} {some} of {of}" for name, (some, of) in counts.items())
+        + f"; a click's p50 {p50s[0]:.1f} ms alone, {p50s[1]:.1f} beside them, {p50s[2]:.1f} beside {after['flood']['received'] / seconds:.0f} "
+        f"malformed frames a second too; memory {rss:.0f} -> {daemon.rss:.0f} MB",
+        whole and counts["camera-auto"][0] > 0 and min(one, two) > max(one, two) / 2 and max(p50s[1:]) < 2 * p50s[0] + 20
+        and daemon.rss < rss + 200 and daemon.stop() == 0)
+
+
 def crossing():
     """What it costs that stages are processes: the same requests without and with workers, one after the other."""
     figures = []
@@ -465,7 +527,7 @@ def soak():
     daemon.stop()
 
 
-DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, workers, crossing, soak]
+DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, workers, cameras, crossing, soak]
 if options.drills[:1] == ["flood"]:
     flood(options.drills[1], *map(int, options.drills[2:]))
     sys.exit()
