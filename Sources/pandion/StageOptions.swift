@@ -23,9 +23,7 @@ struct StageOptions: ParsableArguments {
       "The daemon's endpoint for workers; its default ipc socket unless given.", valueName: "ENDPOINT"))
   var connect: String?
 
-  @Option(help: ArgumentHelp("A worker's secret key, as 'pandion keygen' makes it.", valueName: "FILE"))
-  var key: String?
-  @Option(help: ArgumentHelp("The daemon's public key.", valueName: "FILE")) var serverKey: String?
+  @OptionGroup var keys: KeyOptions
   @Option(help: .hidden) var workerName: String?
   @Flag(help: .hidden) var supervised = false
 
@@ -36,7 +34,6 @@ struct StageOptions: ParsableArguments {
     if stage != nil, workers != nil { throw ValidationError("--stage is a worker's, --workers the daemon's") }
     if stage == nil, connect != nil { throw ValidationError("--connect goes with --stage") }
     if workers == nil, !workersEndpoints.isEmpty { throw ValidationError("--workers-endpoint goes with --workers") }
-    if (key == nil) != (serverKey == nil) { throw ValidationError("--key and --server-key are given together") }
   }
 
   // MARK: The daemon's side
@@ -81,13 +78,11 @@ struct StageOptions: ParsableArguments {
   func work(on stage: Pipeline.Stage, _ models: ModelOptions, cacheBytes: Int) throws {
     models.apply()
     let endpoint = try connect ?? "ipc://\(RuntimeFolder.make())/workers.sock"
-    var keys: WorkerKeys?
-    if let key, let serverKey { keys = try WorkerKeys(file: key, serverFile: serverKey) }
     // In a container host and process have the same names each time, and whoever comes back is not blamed.
     let once = String(UInt32.random(in: 0...UInt32.max), radix: 16)
     let name = workerName ?? "\(stage.rawValue)-\(ProcessInfo.processInfo.hostName.prefix(64))-\(getpid())-\(once)"
     let worker = try WorkerProcess(
-      models.service(stage, cacheBytes: cacheBytes), endpoint: endpoint, name: name, keys: keys,
+      models.service(stage, cacheBytes: cacheBytes), endpoint: endpoint, name: name, keys: keys.read(),
       log: { Standard.error("\(name): \($0)") })
     if supervised { endWithStandardInput() }
     try worker.runUntilSignalled()

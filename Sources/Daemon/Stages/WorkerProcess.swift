@@ -2,21 +2,6 @@ import Foundation
 import Wire
 import ZeroMQ
 
-/// The keys with which a worker comes in where the daemon asks for some.
-public struct WorkerKeys: Sendable {
-  var pair: CurveKeyPair
-  var serverKey: String
-
-  /// - Parameters:
-  ///   - file: the worker's secret key, as `pandion keygen` writes it.
-  ///   - serverFile: the daemon's public key.
-  public init(file: String, serverFile: String) throws(DaemonError) {
-    let secret = try KeyFolder.key(inFile: file)
-    serverKey = try KeyFolder.key(inFile: serverFile)
-    pair = try sockets { () throws(ZeroMQError) in try CurveKeyPair(secretKey: secret) }
-  }
-}
-
 /// A worker of one stage: connects out to a daemon, gets jobs and returns results, until it is told to stop.
 ///
 /// One thread talks to the daemon, and one works for each job that it takes at a time: it is heard of however long the work
@@ -30,7 +15,7 @@ public final class WorkerProcess: Sendable {
   let outbox: Mailbox<News>
   let bell: Socket
   let desks: [Lane: Desk]
-  private let keys: WorkerKeys?
+  private let keys: GuestKeys?
   private let context: Context
 
   /// What the threads that work, or others, leave for the one that talks.
@@ -46,7 +31,7 @@ public final class WorkerProcess: Sendable {
   ///   - endpoint: the daemon's, for workers.
   ///   - name: its own among all workers.
   public init(
-    _ service: any StageService, endpoint: String, name: String, keys: WorkerKeys? = nil,
+    _ service: any StageService, endpoint: String, name: String, keys: GuestKeys? = nil,
     timing: WorkerTiming = .init(),
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(DaemonError) {
@@ -85,7 +70,7 @@ public final class WorkerProcess: Sendable {
   private func connect() throws(ZeroMQError) -> Socket {
     // What was not sent when a connection is given up is for nobody any more.
     let socket = try Socket(context, .dealer, linger: 200, maxFrameBytes: StageProtocol.bytes, highWater: 256)
-    if let keys { try socket.useCurve(keys.pair, serverKey: keys.serverKey) }
+    if let keys { try socket.use(keys) }
     try socket.connect(endpoint)
     return socket
   }
