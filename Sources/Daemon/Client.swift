@@ -6,11 +6,14 @@ public struct Client: ~Copyable {
   public let endpoint: String
   private let socket: Socket
 
-  /// - Parameter endpoint: for instance `tcp://127.0.0.1:5560`.
-  public init(endpoint: String) throws(DaemonError) {
+  /// - Parameters:
+  ///   - endpoint: for instance `tcp://127.0.0.1:5560`.
+  ///   - keys: where the daemon asks for some; one that does not let them in does not answer.
+  public init(endpoint: String, keys: GuestKeys? = nil) throws(DaemonError) {
     self.endpoint = endpoint
     socket = try sockets { () throws(ZeroMQError) in
       let socket = try Socket(Context(), .dealer)
+      if let keys { try socket.use(keys) }
       try socket.connect(endpoint)
       return socket
     }

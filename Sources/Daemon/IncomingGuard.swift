@@ -81,7 +81,8 @@ final class IncomingGuard: Sendable {
       // It may have become another meanwhile.
       guard isWatched(descriptor) else { continue }
       shutdown(descriptor, Int32(SHUT_RDWR))
-      now[descriptor] = nil
+      // The library closes it when it comes to it; it is not cut again until then.
+      if let bytes = now[descriptor]?.bytes { now[descriptor]?.base += bytes }
       cut.add(1, ordering: .relaxed)
       log("cut a connection: \(reason)")
     }

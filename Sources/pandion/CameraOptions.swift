@@ -36,7 +36,7 @@ struct CameraOptions: ParsableArguments {
   }
 
   /// - Parameter keys: for cameras that are connected to.
-  func settings(keys: ClientKeys?) -> CameraSettings? {
+  func settings(keys: GuestKeys?) -> CameraSettings? {
     guard !isEmpty else { return nil }
     var settings = CameraSettings()
     (settings.endpoints, settings.publishers) = (endpoints, publishers)

@@ -13,10 +13,10 @@ struct Doctor: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Check this machine: libraries, kernels, models, a click.")
 
   @Flag(help: "Print JSON.") var json = false
-  @Option(help: ArgumentHelp("Ask a running daemon instead.", valueName: "ENDPOINT")) var connect: String?
+  @OptionGroup var connect: ConnectOptions
 
   func run() throws {
-    if let connect { return try ask(connect) }
+    if let client = try connect.client() { return try ask(client) }
     var checks: [Check] = []
     checks.append(Check(name: "kernels", ok: true, detail: String(cString: ck_best().pointee.name)))
     checks.append(
@@ -58,13 +58,13 @@ struct Doctor: ParsableCommand {
   }
 
   /// Says who answers at an endpoint.
-  private func ask(_ endpoint: String) throws {
-    let reply = try Client(endpoint: endpoint).send(Request(.hello, id: "doctor"), timeout: .seconds(5))
+  private func ask(_ client: borrowing Client) throws {
+    let reply = try client.send(Request(.hello, id: "doctor"), timeout: .seconds(5))
     if let error = reply.error { throw CommandError.refused(error.message) }
     if json { return Standard.output(String(decoding: reply.header.serialized(), as: UTF8.self)) }
     let models = (reply.header["models"]?.array ?? []).compactMap { $0["name"]?.string }
     let version = reply.header["version"]?.string ?? "of an unknown version"
-    Standard.output("ok   pandion \(version) answers at \(endpoint) with \(models.joined(separator: ", "))")
+    Standard.output("ok   pandion \(version) answers at \(client.endpoint) with \(models.joined(separator: ", "))")
   }
 
   private struct Check: Encodable {

@@ -12,16 +12,11 @@ enum Backend: ~Copyable {
 
   /// - Parameter operation: one of the kind that will be asked for; it tells which models are needed.
   init(for operation: Request.Operation, models: ModelOptions, output: OutputOptions) throws {
-    guard let endpoint = output.connect else {
+    if let client = try output.connect.client() {
+      self = .daemon(client)
+    } else {
       self = .here(try models.pipeline(for: operation))
-      return
     }
-    let client = try Client(endpoint: endpoint)
-    // Sockets connect to what is not there yet; a quick question tells before a long wait.
-    do throws(DaemonError) {
-      _ = try client.send(Request(.hello, id: UUID().uuidString), timeout: .seconds(5))
-    } catch { throw CommandError.refused("nobody answers at \(endpoint): is 'pandion serve' running? (\(error))") }
-    self = .daemon(client)
   }
 
   func ask(_ operation: Request.Operation, blobs: [[UInt8]]) throws -> Exchange {

@@ -8,6 +8,5 @@ struct OutputOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Write the picture with its masks drawn over it.", valueName: "OUT.png"))
   var overlay: String?
 
-  @Option(help: ArgumentHelp("Send to a running daemon instead of loading models here.", valueName: "ENDPOINT"))
-  var connect: String?
+  @OptionGroup var connect: ConnectOptions
 }

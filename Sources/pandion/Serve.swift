@@ -81,7 +81,7 @@ struct Serve: ParsableCommand {
     if let queuePerClient { configuration.queuePerClient = queuePerClient }
     configuration.keys = keys.map { KeyFolder(path: $0) }
     configuration.insecure = insecure
-    configuration.cameras = try cameras.settings(keys: stages.keys())
+    configuration.cameras = try cameras.settings(keys: stages.keys.read())
     let start = ContinuousClock.now
     let workers = try stages.pool(hasEndpoints: !endpoints.isEmpty)
     configuration.withWorkers = stages.seats(labelled: configuration.labelled)

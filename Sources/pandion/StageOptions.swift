@@ -23,13 +23,7 @@ struct StageOptions: ParsableArguments {
       "The daemon's endpoint for workers; its default ipc socket unless given.", valueName: "ENDPOINT"))
   var connect: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "The secret key, as 'pandion keygen' makes it, with which a worker comes in, or the daemon at cameras.",
-      valueName: "FILE"))
-  var key: String?
-  @Option(help: ArgumentHelp("The public key of the daemon, or of the cameras.", valueName: "FILE"))
-  var serverKey: String?
+  @OptionGroup var keys: KeyOptions
   @Option(help: .hidden) var workerName: String?
   @Flag(help: .hidden) var supervised = false
 
@@ -40,13 +34,6 @@ struct StageOptions: ParsableArguments {
     if stage != nil, workers != nil { throw ValidationError("--stage is a worker's, --workers the daemon's") }
     if stage == nil, connect != nil { throw ValidationError("--connect goes with --stage") }
     if workers == nil, !workersEndpoints.isEmpty { throw ValidationError("--workers-endpoint goes with --workers") }
-    if (key == nil) != (serverKey == nil) { throw ValidationError("--key and --server-key are given together") }
-  }
-
-  /// What this process comes in elsewhere with.
-  func keys() throws -> ClientKeys? {
-    guard let key, let serverKey else { return nil }
-    return try ClientKeys(file: key, serverFile: serverKey)
   }
 
   // MARK: The daemon's side
@@ -95,7 +82,7 @@ struct StageOptions: ParsableArguments {
     let once = String(UInt32.random(in: 0...UInt32.max), radix: 16)
     let name = workerName ?? "\(stage.rawValue)-\(ProcessInfo.processInfo.hostName.prefix(64))-\(getpid())-\(once)"
     let worker = try WorkerProcess(
-      models.service(stage, cacheBytes: cacheBytes), endpoint: endpoint, name: name, keys: keys(),
+      models.service(stage, cacheBytes: cacheBytes), endpoint: endpoint, name: name, keys: keys.read(),
       log: { Standard.error("\(name): \($0)") })
     if supervised { endWithStandardInput() }
     try worker.runUntilSignalled()

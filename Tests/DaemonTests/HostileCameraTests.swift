@@ -156,7 +156,7 @@ import ZeroMQ
     let keys = KeyFolder(path: folder.path)
     let server = try keys.makeServerKeys()
     try keys.makeClientKeys(name: "camera", file: "\(folder.path)/camera.key")
-    let pair = try ClientKeys(file: "\(folder.path)/camera.key", serverFile: "\(folder.path)/server.pub").pair
+    let pair = try GuestKeys(file: "\(folder.path)/camera.key", serverFile: "\(folder.path)/server.pub").pair
     let stranger = try CurveKeyPair()
     let context = try Context()
     // A camera that publishes, and lets in whoever has its key; without an authenticator the library asks for no more.
@@ -170,7 +170,7 @@ import ZeroMQ
     var cameras = CameraSettings()
     (cameras.endpoints, cameras.results) = (["tcp://127.0.0.1:*"], ["tcp://127.0.0.1:*"])
     cameras.publishers = [published]
-    cameras.keys = try ClientKeys(file: "\(folder.path)/camera.key", serverFile: "\(folder.path)/published.pub")
+    cameras.keys = try GuestKeys(file: "\(folder.path)/camera.key", serverFile: "\(folder.path)/published.pub")
     (configuration.keys, configuration.cameras) = (keys, cameras)
     let daemon = try Server(configuration, Pipeline(segmenter: FakeSegmenter(), labeler: nil))
     try daemon.start()

@@ -174,7 +174,7 @@ import ZeroMQ
     }
     let folder = try Folder()
     let keys = KeyFolder(path: folder.path)
-    let serverKey = try keys.makeServerKeys()
+    _ = try keys.makeServerKeys()
     for guest in KeyFolder.Guest.allCases {
       try keys.makeClientKeys(name: guest.rawValue, file: "\(folder.path)/\(guest.rawValue).key", as: guest)
     }
@@ -184,16 +184,16 @@ import ZeroMQ
     let server = try Server(guarded, Pipeline(segmenter: RemoteSegmenter(pool), labeler: nil), workers: pool)
     try server.start()
     let context = try Context()
-    func isTaken(_ keys: ClientKeys?) throws -> Bool {
+    func isTaken(_ keys: GuestKeys?) throws -> Bool {
       let socket = try Socket(context, .dealer)
-      if let keys { try socket.useCurve(keys.pair, serverKey: serverKey) }
+      if let keys { try socket.use(keys) }
       try socket.connect(pool.boundEndpoints[0])
       let ready = WorkerReady(stage: .segment, name: "w", model: ScriptedWorker.model, credit: [.segment: 1])
       try socket.send(MessageFromWorker.ready(ready).frames)
       return (try? socket.receive(timeout: keys == nil ? 300 : 2000)) != nil
     }
-    func key(_ guest: KeyFolder.Guest) throws -> ClientKeys {
-      try ClientKeys(file: "\(folder.path)/\(guest.rawValue).key", serverFile: "\(folder.path)/server.pub")
+    func key(_ guest: KeyFolder.Guest) throws -> GuestKeys {
+      try GuestKeys(file: "\(folder.path)/\(guest.rawValue).key", serverFile: "\(folder.path)/server.pub")
     }
     #expect(try isTaken(key(.worker)))
     // A client's key is none of a worker.
@@ -209,7 +209,10 @@ import ZeroMQ
       .deletingLastPathComponent()
     let loader = ModelLoader(catalog: ModelCatalog(root: repository.appendingPathComponent("Models").path))
     let (segmenter, labeler) = (try loader.segmentEngine(), try loader.labelEngine())
-    let pool = WorkerPool(Set(Pipeline.Stage.allCases), endpoints: ["tcp://127.0.0.1:*"])
+    // However slow the machine is, such as under a sanitizer, nobody is taken for dead.
+    var timing = WorkerTiming()
+    timing.silence = .seconds(120)
+    let pool = WorkerPool(Set(Pipeline.Stage.allCases), endpoints: ["tcp://127.0.0.1:*"], timing: timing)
     let remote = Pipeline(segmenter: RemoteSegmenter(pool), labeler: RemoteLabeler(pool))
     var configuration = Configuration(endpoints: ["tcp://127.0.0.1:*"])
     configuration.withWorkers = [.segment: 4, .extract: 4, .language: 4]
@@ -219,7 +222,9 @@ import ZeroMQ
       Counted(SegmentService(segmenter)), Counted(ExtractService(labeler)), Counted(LanguageService(labeler)),
     ]
     let workers = try services.map { service in
-      RunningWorker(try WorkerProcess(service, endpoint: pool.boundEndpoints[0], name: service.stage.rawValue))
+      RunningWorker(
+        try WorkerProcess(
+          service, endpoint: pool.boundEndpoints[0], name: service.stage.rawValue, timing: timing))
     }
     pool.awaitWorkers(of: Pipeline.Stage.allCases)
     let picture = [UInt8](try Data(contentsOf: repository.appendingPathComponent("Examples/desk.jpg")))

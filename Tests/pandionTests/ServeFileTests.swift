@@ -62,7 +62,7 @@ import Testing
     #expect(serve.stages.workersEndpoints == ["ipc:///run/p/w"])
     #expect(serve.cameras.endpoints == ["ipc:///run/p/f"] && serve.cameras.publishers == ["tcp://r:1", "tcp://r:2"])
     #expect(serve.cameras.streams == ["front"] && serve.cameras.results == ["ipc:///run/p/r"])
-    #expect(serve.stages.key == "/k/c.key" && serve.stages.serverKey == "/k/r.pub")
+    #expect(serve.stages.keys.key == "/k/c.key" && serve.stages.keys.serverKey == "/k/r.pub")
     #expect(serve.models.kvCache == .q8 && serve.models.threads == 2)
   }
 

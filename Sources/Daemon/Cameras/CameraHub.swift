@@ -50,7 +50,7 @@ final class CameraHub: @unchecked Sendable {
     for endpoint in settings.endpoints { endpoints.append(try FrontEnd.bind(pushed, endpoint, secretKey)) }
     for endpoint in settings.results { boundResults.append(try FrontEnd.bind(results, endpoint, secretKey)) }
     for topic in settings.topics.isEmpty ? [""] : settings.topics { try published.subscribe(to: Array(topic.utf8)) }
-    if let keys = settings.keys { try published.useCurve(keys.pair, serverKey: keys.serverKey) }
+    if let keys = settings.keys { try published.use(keys) }
     for endpoint in settings.publishers { try published.connect(endpoint) }
   }
 

@@ -9,7 +9,7 @@ public struct CameraSettings: Sendable, Equatable {
   /// Where results are published (for SUB).
   public var results: [String] = []
   /// With what publishers are connected to; in the clear without.
-  public var keys: ClientKeys?
+  public var keys: GuestKeys?
   /// How many streams are known at a time.
   public var streams = 64
   /// A stream that has sent nothing for so long makes room for another.

@@ -15,7 +15,7 @@ public final class WorkerProcess: Sendable {
   let outbox: Mailbox<News>
   let bell: Socket
   let desks: [Lane: Desk]
-  private let keys: ClientKeys?
+  private let keys: GuestKeys?
   private let context: Context
 
   /// What the threads that work, or others, leave for the one that talks.
@@ -31,7 +31,7 @@ public final class WorkerProcess: Sendable {
   ///   - endpoint: the daemon's, for workers.
   ///   - name: its own among all workers.
   public init(
-    _ service: any StageService, endpoint: String, name: String, keys: ClientKeys? = nil,
+    _ service: any StageService, endpoint: String, name: String, keys: GuestKeys? = nil,
     timing: WorkerTiming = .init(),
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(DaemonError) {
@@ -70,7 +70,7 @@ public final class WorkerProcess: Sendable {
   private func connect() throws(ZeroMQError) -> Socket {
     // What was not sent when a connection is given up is for nobody any more.
     let socket = try Socket(context, .dealer, linger: 200, maxFrameBytes: StageProtocol.bytes, highWater: 256)
-    if let keys { try socket.useCurve(keys.pair, serverKey: keys.serverKey) }
+    if let keys { try socket.use(keys) }
     try socket.connect(endpoint)
     return socket
   }
