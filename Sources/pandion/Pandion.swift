@@ -19,12 +19,12 @@ struct Pandion: ParsableCommand {
       var command = try parseAsRoot()
       try command.run()
     } catch {
-      finish(error)
+      Foundation.exit(report(error))
     }
   }
 
   /// Help and the version go to standard output with 0; what ArgumentParser calls a usage error (64) is 2 here.
-  private static func finish(_ error: any Error) -> Never {
+  private static func report(_ error: any Error) -> Int32 {
     let code = exitCode(for: error)
     let message = fullMessage(for: error)
     if code == .success {
@@ -32,6 +32,6 @@ struct Pandion: ParsableCommand {
     } else if !message.isEmpty {
       Standard.error(message)
     }
-    Foundation.exit(code == .success ? 0 : code == .validationFailure ? 2 : 1)
+    return code == .success ? 0 : code == .validationFailure ? 2 : 1
   }
 }
