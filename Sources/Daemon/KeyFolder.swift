@@ -56,7 +56,10 @@ public struct KeyFolder: Sendable, Equatable {
 
   /// A key as it lies in a file.
   static func key(inFile file: String) throws(DaemonError) -> String {
-    guard let text = read(file), CurveKeyPair.bytes(text) != nil else {
+    guard let text = read(file) else {
+      throw .keys(path: file, reason: "there is no such file, or it may not be read as text")
+    }
+    guard CurveKeyPair.bytes(text) != nil else {
       throw .keys(path: file, reason: "it holds no key of forty characters")
     }
     return text

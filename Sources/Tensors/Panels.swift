@@ -20,28 +20,31 @@ public final class Panels: @unchecked Sendable {
 
   /// `x [N, K]` transposed, a column for each of its rows; those that are missing in the last panel are 0.
   public convenience init(transposing x: Tensor) {
-    let (columns, rows) = (x.shape[0], x.shape[1])
-    self.init(count: (columns + Self.width - 1) / Self.width, rows: rows)
-    x.withUnsafe { x in
-      guard let x = x.baseAddress else { return }
-      for panel in 0..<count {
-        let first = panel * Self.width
-        Precision.fp32.tiles.pack_panel_rows(
-          x + first * rows, rows, min(Self.width, columns - first), rows, self[panel])
-      }
+    let rows = x.shape[1]
+    self.init(x, columns: x.shape[0], rows: rows) { base, first, count, panel in
+      Precision.fp32.tiles.pack_panel_rows(base + first * rows, rows, count, rows, panel)
     }
   }
 
   /// `x [K, N]` as it is.
   public convenience init(_ x: Tensor) {
     let (rows, columns) = (x.shape[0], x.shape[1])
+    self.init(x, columns: columns, rows: rows) { base, first, count, panel in
+      Precision.fp32.tiles.pack_panel_columns(base + first, columns, count, rows, panel)
+    }
+  }
+
+  /// - Parameter pack: writes `count` columns from `first` on into a panel.
+  private convenience init(
+    _ x: Tensor, columns: Int, rows: Int,
+    _ pack: (_ base: UnsafePointer<Float>, _ first: Int, _ count: Int, _ panel: UnsafeMutablePointer<Float>) -> Void
+  ) {
     self.init(count: (columns + Self.width - 1) / Self.width, rows: rows)
     x.withUnsafe { x in
-      guard let x = x.baseAddress else { return }
+      guard let base = x.baseAddress else { return }
       for panel in 0..<count {
         let first = panel * Self.width
-        Precision.fp32.tiles.pack_panel_columns(
-          x + first, columns, min(Self.width, columns - first), rows, self[panel])
+        pack(base, first, min(Self.width, columns - first), self[panel])
       }
     }
   }

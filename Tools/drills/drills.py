@@ -81,8 +81,9 @@ def flood(endpoint, count, ahead):
 
 
 def malformed():
-    # One who waits for answers gets some 400 a second beside one who clicks; a million of them come from one who hardly waits.
-    count, ahead = (1_000_000, 4096) if options.long else (20_000, 16)
+    # One who waits for answers gets some 400 a second beside one who clicks; a million come from one who hardly waits, yet lets no more
+    # answers lie than the daemon keeps for a client.
+    count, ahead = (1_000_000, 192) if options.long else (20_000, 16)
     daemon = start()
     client = Client(daemon.endpoint)
     handle = client.handle()
