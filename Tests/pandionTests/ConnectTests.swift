@@ -52,8 +52,11 @@ import Wire
       }
       #expect(.now - start < .seconds(5))
     }
-    // A file that holds no key is named.
-    #expect(throws: DaemonError.keys(path: "\(folder)/none.key", reason: "there is no such file, or it may not be read as text")) {
+    // A file that is not there is named.
+    #expect(
+      throws: DaemonError.keys(
+        path: "\(folder)/none.key", reason: "there is no such file, or it may not be read as text")
+    ) {
       try ask(["--key", "\(folder)/none.key"] + theirs)
     }
     server.drain()
