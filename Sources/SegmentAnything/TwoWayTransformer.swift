@@ -68,7 +68,6 @@ struct TwoWayTransformer: Sendable {
     var question: CellBasis.Question
     var update: CellBasis.Update?
     var cells: [CellState] = []
-    var seen: [Glimpse] = []
   }
 
   /// Each stage is gone through block by block: the last update of a block, and what the next attention's tokens see in it,
