@@ -63,15 +63,14 @@ static inline __attribute__((always_inline)) float CK_NAME(greatest)(const float
   return top;
 }
 
-// exp(x) for x ≤ 0, to 1e-6 of it: 2^n · 2^r with n the nearest integer to x log2 e and r in [-½, ½]; 0 below 2^-126. A
+// exp(x) for x ≤ 0, to 1e-6 of it: 2^n · 2^r with n the nearest integer to x log2 e and r in [-½, ½]; 0 below -87.3. A
 // softmax spends its time here, so it has a shorter one than `exp_one`: no second half of ln 2, and n, which adding
 // 1.5·2²³ leaves in the low bits, goes into the exponent by a shift and a whole addition.
 static inline __attribute__((always_inline)) float CK_NAME(exp_below)(float x) {
-  float t = x * 1.44269504088896341f;
-  float shifted = t + 12582912.0f;
-  float r = t - (shifted - 12582912.0f);
-  float p = 1.5403530393381609e-4f;
-  p = p * r + 1.3333558146428443e-3f;
+#pragma clang fp contract(fast)
+  float shifted = x * 1.44269504088896341f + 12582912.0f;
+  float r = x * 1.44269504088896341f - (shifted - 12582912.0f);
+  float p = r * 1.5403530393381609e-4f + 1.3333558146428443e-3f;
   p = p * r + 9.6181291076284772e-3f;
   p = p * r + 5.5504108664821580e-2f;
   p = p * r + 2.4022650695910072e-1f;
@@ -82,7 +81,21 @@ static inline __attribute__((always_inline)) float CK_NAME(exp_below)(float x) {
   memcpy(&bits, &p, sizeof bits);
   bits += whole << 23;
   memcpy(&p, &bits, sizeof p);
-  return t < -126.0f ? 0.0f : p;
+  return x < -87.3f ? 0.0f : p;
+}
+
+static inline __attribute__((always_inline)) CK_NAME(lanes) CK_NAME(exp_below_lanes)(CK_NAME(lanes) x) {
+#pragma clang fp contract(fast)
+  CK_NAME(lanes) shifted = x * 1.44269504088896341f + 12582912.0f;
+  CK_NAME(lanes) r = x * 1.44269504088896341f - (shifted - 12582912.0f);
+  CK_NAME(lanes) p = r * 1.5403530393381609e-4f + 1.3333558146428443e-3f;
+  p = p * r + 9.6181291076284772e-3f;
+  p = p * r + 5.5504108664821580e-2f;
+  p = p * r + 2.4022650695910072e-1f;
+  p = p * r + 6.9314718055994531e-1f;
+  p = p * r + 1.0f;
+  CK_NAME(wholes) bits = (CK_NAME(wholes))p + ((CK_NAME(wholes))shifted << 23);
+  return x < -87.3f ? (CK_NAME(lanes))0 : (CK_NAME(lanes))bits;
 }
 
 // x = exp(x - top), in place, for x ≤ top; returns their sum.
@@ -275,15 +288,25 @@ static void CK_NAME(scale_shift_rows)(float *restrict x, const float *restrict s
     for (size_t i = 0; i < cols; i++) x[r * cols + i] = x[r * cols + i] * scale[i] + shift[i];
 }
 
-static void CK_NAME(add_grid)(float *restrict x, const float *restrict by_row, const float *restrict by_column,
-                              size_t side, size_t first, size_t count) {
+static void CK_NAME(add_grid_columns)(float *restrict x, size_t cols, const float *restrict by_row,
+                                      const float *restrict by_column, size_t side, size_t first, size_t count) {
   for (size_t cell = first, end = first + count; cell < end;) {
     size_t column = cell % side, run = side - column < end - cell ? side - column : end - cell;
-    float term = by_row[cell / side];
-    float *restrict to = x + (cell - first);
-    for (size_t i = 0; i < run; i++) to[i] += term + by_column[column + i];
+    for (size_t i = 0; i < cols; i += CK_LANES) {
+      CK_NAME(lanes) term = CK_NAME(load)(by_row + cell / side * cols + i);
+      float *restrict to = x + (cell - first) * cols + i;
+      const float *restrict from = by_column + column * cols + i;
+      for (size_t k = 0; k < run; k++)
+        CK_NAME(store)(to + k * cols, CK_NAME(load)(to + k * cols) + (term + CK_NAME(load)(from + k * cols)));
+    }
     cell += run;
   }
+}
+
+static void CK_NAME(add_columns)(float *restrict x, size_t rows, size_t cols, size_t stride, const float *restrict y,
+                                 size_t y_stride) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < cols; i++) x[r * stride + i] += y[r * y_stride + i];
 }
 
 static void CK_NAME(scale)(float *restrict x, float s, size_t n) {
@@ -306,6 +329,41 @@ static void CK_NAME(softmax_step)(float *restrict x, size_t rows, size_t cols, s
   }
 }
 
+// The same down columns, a register of them at a time: their tops and sums stay in registers.
+static void CK_NAME(softmax_step_columns)(float *restrict x, size_t rows, size_t cols, float *restrict tops,
+                                          float *restrict sums, float *restrict shrink) {
+  for (size_t first = 0; first < cols; first += CK_LANES) {
+    float *restrict base = x + first;
+    CK_NAME(lanes) old = CK_NAME(load)(tops + first), top = old, sum = 0;
+    for (size_t r = 0; r < rows; r++) {
+      CK_NAME(lanes) next = CK_NAME(load)(base + r * cols);
+      top = next > top ? next : top;
+    }
+    CK_NAME(lanes) from = top == -INFINITY ? (CK_NAME(lanes))0 : top;
+    for (size_t r = 0; r < rows; r++) {
+      CK_NAME(lanes) e = CK_NAME(exp_below_lanes)(CK_NAME(load)(base + r * cols) - from);
+      CK_NAME(store)(base + r * cols, e);
+      sum += e;
+    }
+    CK_NAME(lanes) factor = CK_NAME(exp_below_lanes)(old - from);
+    CK_NAME(store)(shrink + first, factor);
+    CK_NAME(store)(sums + first, CK_NAME(load)(sums + first) * factor + sum);
+    CK_NAME(store)(tops + first, top);
+  }
+}
+
+// What becomes of a product's sums while they are in the first cache.
+static void CK_NAME(finish)(float *restrict c, size_t rows, size_t cols, size_t stride, const float *restrict bias,
+                            ck_activation activation) {
+  for (size_t r = 0; r < rows; r++) {
+    float *restrict row = c + r * stride;
+    if (bias)
+      for (size_t i = 0; i < cols; i++) row[i] += bias[i];
+    if (activation == ck_gelu) CK_NAME(gelu)(row, cols);
+    if (activation == ck_relu) CK_NAME(relu)(row, cols);
+  }
+}
+
 #include "blocks.h"
 #include "depthwise.h"
 #include "dot.h"
@@ -325,7 +383,9 @@ const ck_kernels CK_SET = {
     .add = CK_NAME(add),
     .add_row = CK_NAME(add_row),
     .scale_shift_rows = CK_NAME(scale_shift_rows),
-    .add_grid = CK_NAME(add_grid),
+    .add_grid_columns = CK_NAME(add_grid_columns),
+    .add_columns = CK_NAME(add_columns),
+    .finish = CK_NAME(finish),
     .scale = CK_NAME(scale),
     .depthwise_row = CK_NAME(depthwise_row),
     .dequantize_f16 = CK_NAME(dequantize_f16),
@@ -337,6 +397,7 @@ const ck_kernels CK_SET = {
     .dot_rows = CK_NAME(dot_rows),
     .softmax_step = CK_NAME(softmax_step),
     .softmax_columns = CK_NAME(softmax_columns),
+    .softmax_step_columns = CK_NAME(softmax_step_columns),
     .scale_columns = CK_NAME(scale_columns),
     .join_columns = CK_NAME(join_columns),
     .dot_columns = CK_NAME(dot_columns),

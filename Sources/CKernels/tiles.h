@@ -26,12 +26,17 @@ static void CK_NAME(pack_panel_rows)(const float *x, size_t stride, size_t count
   CK_NAME(pack_units)(x, stride, count, CK_TILE_COLUMNS, inner, panel);
 }
 
-static void CK_NAME(pack_panel_columns)(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  float *restrict out = panel;
-  for (size_t k = 0; k < inner; k++, out += CK_TILE_COLUMNS) {
+// x[inner, count], rows `stride` apart → out[inner, width]; columns from `count` on are 0.
+static void CK_NAME(pack_columns)(const float *x, size_t stride, size_t count, size_t width, size_t inner, void *packed) {
+  float *restrict out = packed;
+  for (size_t k = 0; k < inner; k++, out += width) {
     memcpy(out, x + k * stride, count * sizeof(float));
-    for (size_t i = count; i < CK_TILE_COLUMNS; i++) out[i] = 0;
+    for (size_t i = count; i < width; i++) out[i] = 0;
   }
+}
+
+static void CK_NAME(pack_panel_columns)(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  CK_NAME(pack_columns)(x, stride, count, CK_TILE_COLUMNS, inner, panel);
 }
 
 // `rows` is a constant where this is inlined. `a` [inner, rows], `b` [inner, CK_TILE_COLUMNS].
@@ -92,6 +97,7 @@ const ck_tiles CK_NAME(ck_tiles) = {
     .strip_bytes = CK_NAME(strip_bytes),
     .panel_bytes = CK_NAME(panel_bytes),
     .pack_strip = CK_NAME(pack_strip),
+    .pack_strip_columns = CK_NAME(pack_columns),
     .pack_panel_rows = CK_NAME(pack_panel_rows),
     .pack_panel_columns = CK_NAME(pack_panel_columns),
     .multiply = CK_NAME(multiply),

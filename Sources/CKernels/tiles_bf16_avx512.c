@@ -23,21 +23,30 @@ CK_INLINE __m512i read_pairs(const float *x, size_t left, float factor) {
 
 #include "tile_avx512.h"
 
-static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  uint32_t *out = panel;
-  for (size_t k = 0; k < inner; k += 2)
-    for (size_t first = 0; first < 32; first += 16, out += 16) {
+// Rows of x[inner, count] → out[inner/2, width] of pairs, width at most 32.
+CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, uint32_t *out) {
+  for (size_t k = 0; k < inner; k += 2, out += width)
+    for (size_t first = 0; first < width; first += 16) {
       __mmask16 lanes = lanes16(count > first ? count - first : 0);
       __m512 even = _mm512_maskz_loadu_ps(lanes, x + k * stride + first);
       __m512 odd = _mm512_maskz_loadu_ps(k + 1 < inner ? lanes : 0, x + (k + 1) * stride + first);
       __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
       __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-      _mm512_storeu_si512(out, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+      _mm512_mask_storeu_epi32(out + first, lanes16(width - first), _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
     }
 }
 
-const ck_tiles ck_tiles_bf16_avx512 = {"avx512bf16",    CK_TILE_ROWS,       32,      strip_rows, strip_bytes, panel_bytes, pack_strip,
-                                       pack_panel_rows, pack_panel_columns, multiply};
+static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  pack_columns(x, stride, count, 32, inner, panel);
+}
+
+static void pack_strip_columns(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
+  pack_columns(x, stride, count, rows, inner, strip);
+}
+
+const ck_tiles ck_tiles_bf16_avx512 = {
+    "avx512bf16",    CK_TILE_ROWS,       32,      strip_rows, strip_bytes, panel_bytes, pack_strip, pack_strip_columns,
+    pack_panel_rows, pack_panel_columns, multiply};
 #pragma clang attribute pop
 #else
 typedef int ck_tiles_bf16_avx512_exist_on_x86_only;

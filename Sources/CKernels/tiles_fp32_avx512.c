@@ -20,18 +20,27 @@ CK_INLINE __m512i read_floats(const float *x, size_t left, float factor) {
 
 #include "tile_avx512.h"
 
-static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  float *out = panel;
+// Rows of x[inner, count] → out[inner, width], width at most 32.
+CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, float *out) {
   __mmask16 low = lanes16(count), high = lanes16(count > 16 ? count - 16 : 0);
-  for (size_t k = 0; k < inner; k++, out += 32) {
-    _mm512_storeu_ps(out, _mm512_maskz_loadu_ps(low, x + k * stride));
-    _mm512_storeu_ps(out + 16, _mm512_maskz_loadu_ps(high, x + k * stride + 16));
+  __mmask16 to_low = lanes16(width), to_high = lanes16(width > 16 ? width - 16 : 0);
+  for (size_t k = 0; k < inner; k++, out += width) {
+    _mm512_mask_storeu_ps(out, to_low, _mm512_maskz_loadu_ps(low, x + k * stride));
+    if (width > 16) _mm512_mask_storeu_ps(out + 16, to_high, _mm512_maskz_loadu_ps(high, x + k * stride + 16));
   }
 }
 
+static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  pack_columns(x, stride, count, 32, inner, panel);
+}
+
+static void pack_strip_columns(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
+  pack_columns(x, stride, count, rows, inner, strip);
+}
+
 const ck_tiles ck_tiles_avx512 = {
-    "avx512", CK_TILE_ROWS, 32, strip_rows, strip_bytes, panel_bytes, pack_strip, pack_panel_rows, pack_panel_columns,
-    multiply};
+    "avx512",    CK_TILE_ROWS,       32,      strip_rows, strip_bytes, panel_bytes, pack_strip, pack_strip_columns,
+    pack_panel_rows, pack_panel_columns, multiply};
 #pragma clang attribute pop
 #else
 typedef int ck_tiles_avx512_exist_on_x86_only;

@@ -84,31 +84,42 @@ static void pack_panel_rows(const float *x, size_t stride, size_t count, size_t 
   sum_columns(panel, inner);
 }
 
-static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  for (size_t v = 0; v < 2; v++) {
-    __mmask16 lanes = lanes16(count > 16 * v ? count - 16 * v : 0);
+// Rows of x[inner, count] → out[inner/4, width] of four bytes, width at most 32, and their columns' scales. `flip` makes them unsigned.
+CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, uint32_t flip,
+                            float *scales, uint32_t *units) {
+  for (size_t first = 0; first < width; first += 16) {
+    __mmask16 lanes = lanes16(count > first ? count - first : 0), to = lanes16(width - first);
     __m512 top = _mm512_setzero_ps();
     for (size_t k = 0; k < inner; k++)
-      top = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(lanes, x + k * stride + 16 * v)), top);
-    _mm512_storeu_ps((float *)panel + 16 * v, _mm512_mul_ps(top, _mm512_set1_ps(1 / 127.0f)));
+      top = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(lanes, x + k * stride + first)), top);
+    _mm512_mask_storeu_ps(scales + first, to, _mm512_mul_ps(top, _mm512_set1_ps(1 / 127.0f)));
     __mmask16 some = _mm512_cmp_ps_mask(top, _mm512_setzero_ps(), _CMP_GT_OQ);
     __m512 factor = _mm512_maskz_div_ps(some, _mm512_set1_ps(127), top);
-    uint32_t *out = (uint32_t *)panel + 64 + 16 * v;
-    for (size_t k = 0; k < inner; k += 4, out += 32) {
+    uint32_t *out = units + first;
+    for (size_t k = 0; k < inner; k += 4, out += width) {
       __m512i unit = _mm512_setzero_si512();
       for (size_t i = 0; i < 4 && k + i < inner; i++) {
-        __m512 row = _mm512_maskz_loadu_ps(lanes, x + (k + i) * stride + 16 * v);
+        __m512 row = _mm512_maskz_loadu_ps(lanes, x + (k + i) * stride + first);
         __m512i byte = _mm512_and_si512(_mm512_cvtps_epi32(_mm512_mul_ps(row, factor)), _mm512_set1_epi32(255));
         unit = _mm512_or_si512(unit, _mm512_sllv_epi32(byte, _mm512_set1_epi32((int)(8 * i))));
       }
-      _mm512_storeu_si512(out, unit);
+      _mm512_mask_storeu_epi32(out, to, _mm512_xor_si512(unit, _mm512_set1_epi32((int)flip)));
     }
   }
+}
+
+static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  pack_columns(x, stride, count, 32, inner, 0, panel, (uint32_t *)panel + 64);
   sum_columns(panel, inner);
 }
 
-const ck_tiles ck_tiles_int8_vnni = {"avx512vnni",    CK_TILE_ROWS,       32,      strip_rows, strip_bytes, panel_bytes, pack_strip,
-                                     pack_panel_rows, pack_panel_columns, multiply};
+static void pack_strip_columns(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
+  pack_columns(x, stride, count, rows, inner, 0x80808080u, strip, (uint32_t *)strip + 16);
+}
+
+const ck_tiles ck_tiles_int8_vnni = {
+    "avx512vnni",    CK_TILE_ROWS,       32,      strip_rows, strip_bytes, panel_bytes, pack_strip, pack_strip_columns,
+    pack_panel_rows, pack_panel_columns, multiply};
 #pragma clang attribute pop
 #else
 typedef int ck_tiles_int8_vnni_exist_on_x86_only;

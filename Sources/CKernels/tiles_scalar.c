@@ -23,10 +23,14 @@ static float round_bf16(float x) {
 static size_t floats_bytes(size_t width, size_t inner) { return (inner * width * sizeof(float) + 63) / 64 * 64; }
 static size_t bf16_panel_bytes(size_t inner) { return floats_bytes(CK_COLUMNS, inner); }
 
-// A set's three ways to pack, by one loop: in rows of A and of Bᵀ numbers stand side by side, in columns of B a row apart.
+// A set's four ways to pack, by one loop: in rows of A and of Bᵀ numbers stand side by side, in columns of Aᵀ and B a row apart.
 #define CK_PACK(name, pack)                                                                                            \
   static void name##_strip(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {      \
     pack(x, stride, 1, count, rows, inner, strip);                                                                     \
+  }                                                                                                                    \
+  static void name##_strip_columns(const float *x, size_t stride, size_t count, size_t rows, size_t inner,             \
+                                   void *strip) {                                                                      \
+    pack(x, 1, stride, count, rows, inner, strip);                                                                     \
   }                                                                                                                    \
   static void name##_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {              \
     pack(x, stride, 1, count, CK_COLUMNS, inner, panel);                                                               \
@@ -57,7 +61,7 @@ static void bf16_multiply(size_t rows, const void *strip, const void *panel, siz
 
 const ck_tiles ck_tiles_bf16_scalar = {
     "scalar",   CK_ROWS,         CK_COLUMNS,         strip_rows,   floats_bytes, bf16_panel_bytes,
-    bf16_strip, bf16_panel_rows, bf16_panel_columns, bf16_multiply};
+    bf16_strip, bf16_strip_columns, bf16_panel_rows, bf16_panel_columns, bf16_multiply};
 
 static size_t int8_bytes(size_t width, size_t inner) { return (width * sizeof(float) + inner * width + 63) / 64 * 64; }
 static size_t int8_panel_bytes(size_t inner) { return int8_bytes(CK_COLUMNS, inner); }
@@ -93,4 +97,4 @@ static void int8_multiply(size_t rows, const void *strip, const void *panel, siz
 
 const ck_tiles ck_tiles_int8_scalar = {
     "scalar",   CK_ROWS,         CK_COLUMNS,         strip_rows,   int8_bytes, int8_panel_bytes,
-    int8_strip, int8_panel_rows, int8_panel_columns, int8_multiply};
+    int8_strip, int8_strip_columns, int8_panel_rows, int8_panel_columns, int8_multiply};

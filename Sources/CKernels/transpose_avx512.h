@@ -52,6 +52,9 @@ CK_INLINE void pack_units(const float *x, size_t stride, size_t count, size_t wi
     size_t here = count > first ? count - first : 0;
     __mmask16 lanes = lanes16(width - first);
     for (size_t u = 0; u < units; u += 16) {
+      // Rows are far apart, and too many for the CPU to foresee where each of them goes on.
+      for (size_t i = 0; i < 16 && i < here; i++)
+        for (size_t line = 0; line < step; line++) __builtin_prefetch(x + (first + i) * stride + (u + 32) * step + 16 * line);
       __m512i r[16];
 #pragma unroll
       for (size_t i = 0; i < 16; i++)

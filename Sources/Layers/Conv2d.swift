@@ -3,17 +3,15 @@ import Tensors
 
 /// `torch.nn.Conv2d` with one group, on channels-last maps.
 public struct Conv2d: Sendable {
-  /// `[k, k, in, out]`, reordered from the checkpoint's `[out, in, k, k]`.
-  let weight: Tensor
+  /// `[k·k·in, out]` of `[k, k, in, out]`, reordered from the checkpoint's `[out, in, k, k]`.
+  let weight: PackedMatrix
   let bias: Tensor?
+  public let inputs: Int
+  public let kernel: Int
   let stride: Int
   let padding: Int
-  /// The weight as a matrix, as the products of a lower precision read it.
-  private let packed: PackedMatrix?
 
-  public var inputs: Int { weight.shape[2] }
-  public var outputs: Int { weight.shape[3] }
-  public var kernel: Int { weight.shape[0] }
+  public var outputs: Int { weight.columns }
 
   public init(
     _ scope: WeightScope, inputs: Int = -1, outputs: Int = -1, kernel: Int, stride: Int = 1, padding: Int = 0,
@@ -27,17 +25,14 @@ public struct Conv2d: Sendable {
 
   /// From a weight already in `[k, k, in, out]` order, such as one that a batch norm was folded into.
   public init(weight: Tensor, bias: Tensor?, stride: Int, padding: Int, precision: Precision = .fp32) {
-    (self.weight, self.bias, self.stride, self.padding) = (weight, bias, stride, padding)
-    packed = precision == .fp32 ? nil : PackedMatrix(weight, precision)
+    (kernel, inputs) = (weight.shape[0], weight.shape[2])
+    (self.weight, self.bias) = (PackedMatrix(weight, precision), bias)
+    (self.stride, self.padding) = (stride, padding)
   }
-
-  /// The weight `[k·k·in, out]` as products read it: packed for this once, in fp32.
-  func operand() -> PackedMatrix { packed ?? PackedMatrix(weight, .fp32) }
 
   /// `[H, W, in]` → `[H', W', out]`.
   public func callAsFunction(_ x: Tensor, _ activation: Activation? = nil) -> Tensor {
-    x.convolved(
-      operand(), kernel: kernel, bias: bias, activation: activation, stride: stride, padding: padding)
+    x.convolved(weight, kernel: kernel, bias: bias, activation: activation, stride: stride, padding: padding)
   }
 }
 

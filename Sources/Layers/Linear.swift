@@ -7,7 +7,7 @@ public struct Linear: Sendable {
   public let weight: Tensor
   /// `[out]`, where the checkpoint has one.
   public let bias: Tensor?
-  /// The weight as the products of a lower precision read it.
+  /// The weight as tiles read it: in a lower precision always, in fp32 where it was asked for.
   private let matrix: PackedMatrix?
 
   public var inputs: Int { weight.shape[1] }
@@ -40,8 +40,12 @@ public struct Linear: Sendable {
     return x.multiplied(by: matrix, bias: bias, activation: activation)
   }
 
-  /// The weight as products read it: packed for this once, in fp32.
-  func operand() -> PackedMatrix { matrix ?? PackedMatrix(transposing: weight, .fp32) }
+  /// The weight packed; what it was packed from is read again where it is needed.
+  func operand() -> PackedMatrix {
+    if let matrix { return matrix }
+    defer { weight.letGo() }
+    return PackedMatrix(transposing: weight, .fp32)
+  }
 }
 
 extension Linear {

@@ -78,7 +78,6 @@ struct ViTBlock: Sendable {
   /// `[g, g, C]`, in place.
   func callAsFunction(_ x: inout Tensor) {
     if let window = attention.window {
-      let attention = attention.packed()
       x.addToWindows(of: window) { attention(norm1($0)) }
     } else {
       let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
@@ -92,10 +91,10 @@ struct ViTBlock: Sendable {
 /// `Attention` and `add_decomposed_rel_pos`.
 struct ViTAttention: Sendable {
   /// `qkv` is packed `[3, heads, d]`; its thirds are views of the same memory.
-  private(set) var q: Linear
-  private(set) var k: Linear
-  private(set) var v: Linear
-  private(set) var output: Linear
+  let q: Linear
+  let k: Linear
+  let v: Linear
+  let output: Linear
   /// `rel_pos_h`, `rel_pos_w`
   let positions: RelativePositions
   let heads: Int
@@ -121,19 +120,12 @@ struct ViTAttention: Sendable {
     let qkv = try Linear(scope["qkv"].computing(in: .fp32), inputs: width, outputs: 3 * width)
     func third(_ i: Int) -> Linear {
       let rows = i * width..<(i + 1) * width
-      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows), precision: scope.precision)
+      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows), precision: scope.precision).packed()
     }
     (q, k, v) = (third(0), third(1), third(2))
-    output = try Linear(scope["proj"], inputs: width, outputs: width)
+    output = try Linear(scope["proj"], inputs: width, outputs: width).packed()
     scale = 1 / Float(headWidth).squareRoot()
     positions = RelativePositions(rows: rows, columns: columns, scale: scale, precision: precision)
-  }
-
-  /// The same with all weights packed, for products window by window.
-  func packed() -> ViTAttention {
-    var copy = self
-    (copy.q, copy.k, copy.v, copy.output) = (q.packed(), k.packed(), v.packed(), output.packed())
-    return copy
   }
 
   /// `softmax(q kᵀ/√d + rows + columns) v` among the tokens of each batch entry, `[n, h, w, C]` → `[n·h·w, C]`. A window that is

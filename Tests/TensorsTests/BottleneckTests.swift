@@ -2,13 +2,15 @@ import Testing
 
 @testable import Tensors
 
-/// Row by row the same as map by map.
+/// By blocks and row by row the same as map by map.
 @Suite struct BottleneckTests {
   private func noise(_ shape: [Int], seed: UInt64) -> Tensor {
     Tensor(shape, KernelTests.noise(shape.reduce(1, *), scale: 1, seed: seed))
   }
 
-  @Test(arguments: [(1, 1, 1), (2, 5, 1), (37, 11, 1), (1, 1, 2), (6, 8, 2), (37, 11, 2)], Precision.allCases)
+  @Test(
+    arguments: [(1, 1, 1), (2, 5, 1), (37, 11, 1), (1, 1, 2), (6, 8, 2), (37, 11, 2), (5, 500, 1), (35, 501, 2)],
+    Precision.allCases)
   func rowByRowIsMapByMap(_ size: (height: Int, width: Int, stride: Int), precision: Precision) {
     let (channels, wide) = (24, 72)
     for residual in size.stride == 1 ? [false, true] : [false] {

@@ -54,23 +54,6 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 5, 16, 33]) func addGridAddsARowsAndAColumnsTerm(side: Int) {
-    let (rows, columns) = (noise(side, seed: 3), noise(side, seed: 4))
-    for set in KernelTests.sets {
-      // From the middle of a row to the middle of another.
-      for (first, count) in [(0, side * side), (side / 2, side * side - side / 2 - side / 3)] {
-        let input = noise(count, seed: 5)
-        var x = input
-        set.add_grid(&x, rows, columns, side, first, count)
-        for i in 0..<count {
-          let cell = first + i
-          let expected = input[i] + (rows[cell / side] + columns[cell % side])
-          #expect(abs(x[i] - expected) < 1e-6, "\(String(cString: set.name)) cell \(cell)")
-        }
-      }
-    }
-  }
-
   @Test(arguments: [1, 8, 32, 65, 130], [1, 3, 64]) func columnsAreScaledJoinedAndMultiplied(columns: Int, rows: Int) {
     let (x, y) = (noise(rows * columns), noise(rows * columns, seed: 2))
     let (factors, offsets) = (noise(columns, seed: 3), noise(rows, seed: 4))

@@ -35,9 +35,17 @@ import Testing
         #expect(rows >= count && rows <= tiles.rows && tiles.strip_rows(rows) == rows)
         let a = KernelTests.noise(count * (inner + 1), seed: 2)
         let strip = Buffer(bytes: Int(tiles.strip_bytes(rows, inner)))
+        let aColumns = (0..<inner * (count + 2)).map { i in
+          let (k, row) = (i / (count + 2), i % (count + 2))
+          return row < count ? a[row * (inner + 1) + k] : 9
+        }
         let panel = Buffer(bytes: Int(tiles.panel_bytes(inner)))
-        tiles.pack_strip(a, inner + 1, count, rows, inner, strip.bytes)
         for (byRows, adds) in [(false, false), (true, true)] {
+          if adds {
+            tiles.pack_strip(a, inner + 1, count, rows, inner, strip.bytes)
+          } else {
+            tiles.pack_strip_columns(aColumns, count + 2, count, rows, inner, strip.bytes)
+          }
           if byRows {
             tiles.pack_panel_rows(turned, inner + 3, columns, inner, panel.bytes)
           } else {
@@ -128,7 +136,7 @@ import Testing
     let q = Tensor([1, n, heads * d], KernelTests.noise(n * heads * d, scale: 2))
     let k = Tensor([1, m, keyHeads * d], KernelTests.noise(m * keyHeads * d, scale: 2, seed: 2))
     let v = Tensor([1, m, keyHeads * e], KernelTests.noise(m * keyHeads * e, scale: 1, seed: 3))
-    let table = Tensor([heads, n, m], KernelTests.noise(heads * n * m, scale: 3, seed: 4))
+    let table = Tensor([heads, m, n], KernelTests.noise(heads * n * m, scale: 3, seed: 4))
     let rows = Tensor([2 * side - 1, d], KernelTests.noise((2 * side - 1) * d, scale: 0.3, seed: 5))
     let columns = Tensor([2 * side - 1, d], KernelTests.noise((2 * side - 1) * d, scale: 0.3, seed: 6))
     let bias: AttentionBias =
@@ -158,7 +166,7 @@ import Testing
               $0 + Double(q[0, i, head * d + $1]) * (Double(rows[dy, $1]) + Double(columns[dx, $1]))
             }
           }
-        case .table: for j in 0..<m { scores[j] += Double(table[head, i, j]) }
+        case .table: for j in 0..<m { scores[j] += Double(table[head, j, i]) }
         case .causal: for j in (m - n - 3 + i + 1)..<m { scores[j] = -.infinity }
         }
         let top = scores.max() ?? 0

@@ -107,8 +107,62 @@ static void rows(const ck_kernels *k, size_t count, size_t n) {
     for (size_t i = 0; i < n; i++) sum += (double)w[i] * x[r * n + i];
     near_to("dot_rows", y[2 * r], sum, 1e-4);
   }
-  k->add_grid(memcpy(z, x, sizeof z), w, b, n, 1, count * n - 1);
-  for (size_t i = 0; i < count * n - 1; i++) near_to("add_grid", z[i], x[i] + (w[(i + 1) / n] + b[(i + 1) % n]), 2e-6);
+}
+
+// Attention's columns: queries, sixteen at a time.
+static void columns(const ck_kernels *k, size_t side, size_t cols) {
+  static float x[MOST * 4], z[MOST * 4], by_row[MOST], by_column[MOST];
+  size_t cells = side * side, count = cells - side / 2;
+  fill(x, cells * cols, 5), fill(by_row, side * cols, 1), fill(by_column, side * cols, 1);
+  k->add_grid_columns(memcpy(z, x, sizeof z), cols, by_row, by_column, side, side / 2, count);
+  for (size_t i = 0; i < count * cols; i++) {
+    size_t cell = side / 2 + i / cols, q = i % cols;
+    near_to("add_grid_columns", z[i], x[i] + (by_row[cell / side * cols + q] + by_column[cell % side * cols + q]), 2e-6);
+  }
+  memcpy(z, x, sizeof z), k->add_columns(z, side, cols - 3, cols, by_row, cols);
+  for (size_t i = 0; i < side * cols; i++) near_to("add_columns", z[i], x[i] + (i % cols < cols - 3 ? by_row[i] : 0), 0);
+  float tops[64], sums[64], shrink[64];
+  for (size_t i = 0; i < cols; i++) tops[i] = -INFINITY, sums[i] = 0;
+  memcpy(z, x, sizeof z), k->softmax_step_columns(z, cells, cols, tops, sums, shrink);
+  for (size_t i = 0; i < cols; i++) {
+    double top = -INFINITY, sum = 0;
+    for (size_t r = 0; r < cells; r++) top = fmax(top, x[r * cols + i]);
+    for (size_t r = 0; r < cells; r++) {
+      sum += exp(x[r * cols + i] - top);
+      near_to("softmax_step_columns", z[r * cols + i], exp(x[r * cols + i] - top), 2e-6);
+    }
+    near_to("its top", tops[i], top, 0), near_to("its sum", sums[i], sum, 1e-5 * sum);
+  }
+  memcpy(z, x, sizeof z), k->finish(z, side, cols - 1, cols, by_row, ck_gelu);
+  for (size_t i = 0; i < side * cols; i++) {
+    double sum = (double)x[i] + by_row[i % cols];
+    near_to("finish", z[i], i % cols < cols - 1 ? 0.5 * sum * (1 + erf(sum / sqrt(2))) : x[i], 2e-6);
+  }
+  memcpy(z, x, sizeof z), k->scale_columns(z, side, cols, cols, by_row);
+  for (size_t i = 0; i < side * cols; i++) near_to("scale_columns", z[i], x[i] * by_row[i % cols], 0);
+  memcpy(z, x, sizeof z), k->join_columns(z, by_column, side, cols, by_row, by_column);
+  for (size_t i = 0; i < side * cols; i++)
+    near_to("join_columns", z[i], (double)(x[i] + by_column[i]) * by_row[i % cols] + by_column[i / cols], 1e-5);
+  for (size_t i = 0; i < cols; i++) sums[i] = by_row[i];
+  k->dot_columns(x, by_column, side, cols, sums);
+  memcpy(z, x, sizeof z), k->norm_columns(z, side, cols, by_row, by_column, 1e-6f);
+  for (size_t i = 0; i < cols; i++) {
+    double dot = by_row[i], mean = 0, square = 0;
+    for (size_t r = 0; r < side; r++) dot += (double)x[r * cols + i] * by_column[r * cols + i], mean += x[r * cols + i] / (double)side;
+    for (size_t r = 0; r < side; r++) square += pow(x[r * cols + i] - mean, 2) / (double)side;
+    near_to("dot_columns", sums[i], dot, 1e-4);
+    for (size_t r = 0; side > 1 && r < side; r++)
+      near_to("norm_columns", z[r * cols + i], (x[r * cols + i] - mean) / sqrt(square + 1e-6) * by_row[r] + by_column[r], 2e-3);
+  }
+  k->interleave(x, x + cells, x + 2 * cells, x + 3 * cells, cells, z);
+  for (size_t i = 0; i < 4 * cells; i++) near_to("interleave", z[i], x[i % 4 * cells + i / 4], 0);
+  ptrdiff_t low[MOST], high[MOST];
+  for (size_t i = 0; i < cells; i++) low[i] = (ptrdiff_t)(i / 3), high[i] = (ptrdiff_t)((i + 2) / 3), by_row[i] = (float)(i % 3) / 3;
+  k->stretch(x, low, high, by_row, z, cells);
+  for (size_t i = 0; i < cells; i++) {
+    volatile float first = (1 - by_row[i]) * x[low[i]], second = by_row[i] * x[high[i]];
+    near_to("stretch", z[i], first + second, 0);
+  }
 }
 
 static void depthwise(const ck_kernels *k, size_t width, size_t channels, size_t size, size_t stride) {
@@ -133,13 +187,15 @@ static void depthwise(const ck_kernels *k, size_t width, size_t channels, size_t
 
 // 0.3 of 127 for int8, 2⁻⁸ for bf16: what rounding of both operands may cost each product.
 static void products(const ck_tiles *t, ck_precision precision, size_t count, size_t inner) {
-  static float a[MOST], b[MOST], c[MOST];
+  static float a[MOST], a_columns[MOST], b[MOST], c[MOST];
   static _Alignas(64) uint8_t strip[1 << 18], panel[1 << 18];
   size_t rows = t->strip_rows(count), columns = t->columns - 3;
   fill(a, count * inner, 1), fill(b, columns * inner, 1);
-  t->pack_strip(a, inner, count, rows, inner, strip);
   double limit = (precision == ck_fp32 ? 1e-6 : precision == ck_bf16 ? 0.01 : 0.02) * (double)inner;
+  for (size_t i = 0; i < count * inner; i++) a_columns[i % inner * count + i / inner] = a[i];
   for (int transposed = 0; transposed < 2; transposed++) {
+    if (transposed) t->pack_strip(a, inner, count, rows, inner, strip);
+    else t->pack_strip_columns(a_columns, count, count, rows, inner, strip);
     if (transposed) t->pack_panel_rows(b, inner, columns, inner, panel);
     else t->pack_panel_columns(b, columns, columns, inner, panel);
     t->multiply(rows, strip, panel, inner, c, t->columns, 0);
@@ -189,6 +245,7 @@ int main(void) {
   for (size_t s = 0; s < count; s++) {
     set_name = sets[s]->name;
     for (size_t n = 1; n < 300; n = n * 2 + 1) pointwise(sets[s], n), rows(sets[s], 5, n);
+    for (size_t side = 2; side < 16; side = side * 2 + 1) columns(sets[s], side, 16), columns(sets[s], side, 48);
     depthwise(sets[s], 1, 3, 3, 1), depthwise(sets[s], 9, 19, 7, 1), depthwise(sets[s], 8, 70, 3, 2);
     const ck_block_kernels *formats[4];
     for (size_t i = 0, n = ck_available_blocks(formats, 4); i < n; i++) blocks(sets[s], formats[i]);

@@ -14,6 +14,8 @@
 /// this would have a variable of its own.
 int *ck_loop_depth(void);
 
+typedef enum ck_activation { ck_no_activation, ck_relu, ck_gelu } ck_activation;
+
 typedef struct ck_kernels {
   const char *name;
   /// x[i] = softmax over each row of x[rows, cols], in place; -inf entries become 0 as long as a row has a finite one.
@@ -35,8 +37,14 @@ typedef struct ck_kernels {
   void (*add_row)(float *x, const float *row, size_t rows, size_t cols);
   /// x[r, :] = x[r, :] * scale + shift for every r (a folded batch norm).
   void (*scale_shift_rows)(float *x, const float *scale, const float *shift, size_t rows, size_t cols);
-  /// x[i] += by_row[y] + by_column[x] for `count` cells of a grid `side` wide from cell `first` on, cell y·side + x.
-  void (*add_grid)(float *x, const float *by_row, const float *by_column, size_t side, size_t first, size_t count);
+  /// Down columns, `cols` of them (a multiple of 16): x[cell - first, i] += by_row[y, i] + by_column[x, i] for `count` cells of a
+  /// grid `side` wide from cell `first` on, cell y·side + x.
+  void (*add_grid_columns)(float *x, size_t cols, const float *by_row, const float *by_column, size_t side,
+                           size_t first, size_t count);
+  /// x[r, i] += y[r, i], rows `stride` and `y_stride` apart.
+  void (*add_columns)(float *x, size_t rows, size_t cols, size_t stride, const float *y, size_t y_stride);
+  /// c[r, :] = activation(c[r, :] + bias), rows `stride` apart; `bias` may be NULL.
+  void (*finish)(float *c, size_t rows, size_t cols, size_t stride, const float *bias, ck_activation activation);
   /// x *= s.
   void (*scale)(float *x, float s, size_t n);
   /// One output row of a depthwise convolution, channels last, zero padding.
@@ -57,6 +65,9 @@ typedef struct ck_kernels {
   /// A softmax's next `cols` columns, for rows that see theirs block by block: x = exp(x - top); tops[rows] begin at -inf,
   /// sums[rows] at 0; what was made of earlier columns has to be multiplied by shrink[rows].
   void (*softmax_step)(float *x, size_t rows, size_t cols, size_t stride, float *tops, float *sums, float *shrink);
+  /// `softmax_step` down columns, `cols` of them (a multiple of 16): a softmax's next `rows` rows of x[rows, cols];
+  /// tops[cols], sums[cols], shrink[cols].
+  void (*softmax_step_columns)(float *x, size_t rows, size_t cols, float *tops, float *sums, float *shrink);
   /// The softmax of each column of x[groups, terms, cols] over the terms of a group, in place.
   void (*softmax_columns)(float *x, size_t groups, size_t terms, size_t cols);
   /// x[r, i] *= factors[i], rows `stride` apart.

@@ -26,6 +26,8 @@ typedef struct ck_tiles {
   size_t (*panel_bytes)(size_t inner);
   /// x[count, inner], rows `stride` apart → a strip of `rows` rows; what comes of rows from `count` on means nothing.
   void (*pack_strip)(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip);
+  /// x[inner, count], rows `stride` apart → a strip of `rows` rows of xᵀ; what comes of columns from `count` on means nothing.
+  void (*pack_strip_columns)(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip);
   /// x[count, inner], rows `stride` apart → a panel of xᵀ; columns from `count` on are 0.
   void (*pack_panel_rows)(const float *x, size_t stride, size_t count, size_t inner, void *panel);
   /// x[inner, count], rows `stride` apart → a panel; columns from `count` on are 0.
