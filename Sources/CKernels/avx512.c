@@ -8,6 +8,8 @@
 #define CK_LABEL "avx512"
 #define CK_LANES 16
 #define CK_DOT_ROWS 4
+#define CK_OWN_GELU
+#include "gelu_avx512.h"
 #include "loops.h"
 #pragma clang attribute pop
 #else

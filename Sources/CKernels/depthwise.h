@@ -3,8 +3,8 @@
 // How many outputs beside each other share what is loaded: as many sums as registers hold beside a row of weights.
 #define CK_DEPTHWISE_RUN (CK_LANES == 16 ? 8 : 4)
 
-// A run of outputs of which nothing is padding, for a register of channels. `k`, `stride` and `run` are constants where this is inlined;
-// `left` is the first output's first column.
+// A run of outputs of which nothing is padding, for a register of channels and its weight[k, k, CK_LANES]. `k`, `stride` and `run` are
+// constants where this is inlined; `left` is the first output's first column.
 static inline __attribute__((always_inline)) void CK_NAME(depthwise_run)(
     const float *const *rows, size_t channels, const float *weight, const float *bias, size_t k, size_t stride,
     size_t run, size_t left, float *y) {
@@ -16,7 +16,7 @@ static inline __attribute__((always_inline)) void CK_NAME(depthwise_run)(
     if (!rows[ky]) continue;
     CK_NAME(lanes) w[7];
 #pragma unroll
-    for (size_t kx = 0; kx < k; kx++) w[kx] = CK_NAME(load)(weight + (ky * k + kx) * channels);
+    for (size_t kx = 0; kx < k; kx++) w[kx] = CK_NAME(load)(weight + (ky * k + kx) * CK_LANES);
     const float *from = rows[ky] + left * channels;
 #pragma unroll
     for (size_t x = 0; x < (run - 1) * stride + k; x++) {
@@ -52,10 +52,13 @@ static inline __attribute__((always_inline)) void CK_NAME(depthwise_channels)(
     size_t stride, size_t padding, float *y, size_t out_width) {
   size_t first = (padding + stride - 1) / stride, out_x = first < out_width ? first : out_width;
   CK_NAME(depthwise_edge)(rows, width, channels, weight, bias, k, stride, padding, y, 0, out_x);
+  // Side by side, where they stay in the first cache: a map's width apart they would often share its sets.
+  float own[49 * CK_LANES];
+  for (size_t i = 0; i < k * k; i++) CK_NAME(store)(own + i * CK_LANES, CK_NAME(load)(weight + i * channels));
   for (; out_x + CK_DEPTHWISE_RUN <= out_width; out_x += CK_DEPTHWISE_RUN) {
     size_t left = out_x * stride - padding;
     if (left + (CK_DEPTHWISE_RUN - 1) * stride + k > width) break;
-    CK_NAME(depthwise_run)(rows, channels, weight, bias, k, stride, CK_DEPTHWISE_RUN, left, y + out_x * channels);
+    CK_NAME(depthwise_run)(rows, channels, own, bias, k, stride, CK_DEPTHWISE_RUN, left, y + out_x * channels);
   }
   CK_NAME(depthwise_edge)(rows, width, channels, weight, bias, k, stride, padding, y, out_x, out_width);
 }

@@ -261,9 +261,11 @@ static void CK_NAME(rms_norm)(const float *x, const float *restrict weight, floa
   }
 }
 
+#ifndef CK_OWN_GELU
 static void CK_NAME(gelu)(float *restrict x, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] = 0.5f * x[i] * (1.0f + CK_NAME(erf_one)(x[i] * 0.70710678118654752f));
 }
+#endif
 
 static void CK_NAME(relu)(float *restrict x, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] : 0;

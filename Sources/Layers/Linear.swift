@@ -40,6 +40,9 @@ public struct Linear: Sendable {
     return x.multiplied(by: matrix, bias: bias, activation: activation)
   }
 
+  /// `x Wᵀ`, without the bias.
+  public func product(_ x: Tensor) -> Tensor { x.multiplied(by: operand()) }
+
   /// The weight packed; what it was packed from is read again where it is needed.
   func operand() -> PackedMatrix {
     if let matrix { return matrix }

@@ -110,59 +110,57 @@ extension TwoWayTransformer {
   ///   - positions: of the cells, `[L, C]`.
   ///   - upscaling: the weight of its first convolution, `[C, 4·C₁]`.
   func imageSide(cells: Tensor, positions: Tensor, upscaling: Tensor) -> ImageSide {
-    struct Whole {
-      let keys: Tensor
-      let values: Tensor
-      let update: (queries: Tensor, squares: Tensor, products: [(values: Tensor, constant: Tensor)])?
+    let (ranges, upscaling) = (CellBlock.ranges(cells.shape[0]), PackedMatrix(upscaling, .fp32))
+    let blocks = ComputePool.map(ranges.count) {
+      block(cells: cells.rows(ranges[$0]), positions: positions.rows(ranges[$0]), upscaling: upscaling)
     }
-    var stages: [Whole] = []
+    return ImageSide(cells: cells, blocks: blocks, count: cells.count + blocks.reduce(0) { $0 + $1.numbers })
+  }
+
+  /// - Parameters:
+  ///   - cells, positions: `[N, C]`.
+  ///   - upscaling: `[C, 4·C₁]`
+  private func block(cells: Tensor, positions: Tensor, upscaling: PackedMatrix) -> ImageSide.Block {
+    var stages: [ImageSide.Stage] = []
     var u = cells
     for stage in 0...layers.count {
       let attention = looking(at: stage)
       let located = stage == 0 ? u + positions : u
-      let (keys, values) = (located.linear(attention.k.weight), u.linear(attention.v.weight))
-      guard stage < layers.count else {
-        stages.append(Whole(keys: keys, values: values, update: nil))
-        break
+      let (keys, values) = (attention.k.product(located), attention.v.product(u))
+      var update: ImageSide.Update?
+      if stage < layers.count {
+        let centred = u.centred()
+        update = self.update(stage, located: located, u: u, centred: centred)
+        u = centred.multipliedByRow(layers[stage].norm4.weight)
       }
-      let toTokens = layers[stage].imageToTokens
-      let queries = stage == 0 ? toTokens.q(located) : u.linear(toTokens.q.weight)
-      let centred = u.centred()
-      var products: [(values: Tensor, constant: Tensor)] = []
-      // R̄ of an earlier update went through centring and γ once more with each later one; Ū goes the same way back instead.
-      var back = centred
-      for update in (0...stage).reversed() {
-        if update < stage { back = back.multipliedByRow(layers[update].norm4.weight).centred() }
-        var doubled = back
-        doubled.scale(by: 2)
-        var constant = doubled.linear(self.constant(of: update).reshaped([1, -1]))
-        constant.scale(by: 1 / Float(toTokens.heads))
-        products.append((doubled.linear(layers[update].imageToTokens.outRows), constant))
-      }
-      stages.append(
-        Whole(keys: keys, values: values, update: (queries, centred.squareSums(), products.reversed())))
-      u = centred.multipliedByRow(layers[stage].norm4.weight)
+      stages.append(ImageSide.Stage(keys: Panels(transposing: keys), values: Panels(values), update: update))
     }
-    let upscaled = u.multiplied(by: upscaling)
-    let blocks = CellBlock.ranges(cells.shape[0]).map { range in
-      ImageSide.Block(
-        cells: range.count,
-        stages: stages.map { whole in
-          ImageSide.Stage(
-            keys: Panels(transposing: whole.keys.rows(range)), values: Panels(whole.values.rows(range)),
-            update: whole.update.map { update in
-              ImageSide.Update(
-                queries: Panels(transposing: update.queries.rows(range)),
-                squares: Panels(transposing: update.squares.rows(range)),
-                products: update.products.map {
-                  ImageSide.Products(
-                    values: Panels(transposing: $0.values.rows(range)),
-                    constant: Panels(transposing: $0.constant.rows(range)))
-                })
-            })
-        }, upscaled: Panels(transposing: upscaled.rows(range)))
+    return ImageSide.Block(
+      cells: cells.shape[0], stages: stages, upscaled: Panels(transposing: u.multiplied(by: upscaling)))
+  }
+
+  /// - Parameters:
+  ///   - located: u, in the first stage with the positions.
+  ///   - centred: u less each cell's mean, Ū.
+  private func update(_ stage: Int, located: Tensor, u: Tensor, centred: Tensor) -> ImageSide.Update {
+    let toTokens = layers[stage].imageToTokens
+    var products: [ImageSide.Products] = []
+    // R̄ of an earlier update went through centring and γ once more with each later one; Ū goes the same way back instead.
+    var back = centred
+    for earlier in (0...stage).reversed() {
+      if earlier < stage { back = back.multipliedByRow(layers[earlier].norm4.weight).centred() }
+      var doubled = back
+      doubled.scale(by: 2)
+      var constant = doubled.linear(self.constant(of: earlier).reshaped([1, -1]))
+      constant.scale(by: 1 / Float(toTokens.heads))
+      products.append(
+        ImageSide.Products(
+          values: Panels(transposing: doubled.multiplied(by: layers[earlier].imageToTokens.outBack)),
+          constant: Panels(transposing: constant)))
     }
-    return ImageSide(cells: cells, blocks: blocks, count: cells.count + blocks.reduce(0) { $0 + $1.numbers })
+    return ImageSide.Update(
+      queries: Panels(transposing: stage == 0 ? toTokens.q(located) : toTokens.q.product(u)),
+      squares: Panels(transposing: centred.squareSums()), products: products.reversed())
   }
 }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 import Layers
+import Synchronization
 import Tensors
 
 /// Window attention, a depthwise convolution that has no residual, and an MLP. Source: `tiny_vit_sam.py`, `TinyViTBlock`.
@@ -42,6 +43,7 @@ struct TinyViTAttention: Sendable {
   let paddedValue: Tensor
   /// `[heads, s², s²]`, keys in rows.
   let table: Tensor
+  private let cuts = CutTables()
   let heads: Int
   let window: Int
   let precision: Precision
@@ -99,22 +101,38 @@ struct TinyViTAttention: Sendable {
     let mixed = Tensor.attention(
       queries: q(tokens).reshaped([count, height * width, channels]), keys: seen(k, paddedKey),
       values: seen(v, paddedValue), heads: heads, scale: 1 / Float(channels / heads).squareRoot(),
-      bias: height == window && width == window ? .table(table) : .table(table(height: height, width: width)),
+      bias: .table(table(height: height, width: width)),
       precision: precision)
     return output(mixed)
   }
 
-  /// The columns of `table` for the queries of a window that is cut, `[heads, s², h·w]`.
+  /// The columns of the table for the queries of a window that may be cut, `[heads, s², h·w]`.
   private func table(height: Int, width: Int) -> Tensor {
-    let area = window * window
-    return table.withUnsafe { table in
-      Tensor([heads, area, height * width]) { out in
-        for row in 0..<heads * area {
-          for i in 0..<height * width {
-            out[row * height * width + i] = table[row * area + i / width * window + i % width]
+    height == window && width == window ? table : cuts.table(table, window: window, height: height, width: width)
+  }
+}
+
+/// What is left of a table for windows that are cut, of which a map has at most three kinds.
+private final class CutTables: Sendable {
+  private let made = Mutex<[[Int]: Tensor]>([:])
+
+  /// - Parameter table: `[heads, s², s²]`, keys in rows.
+  /// - Returns: `[heads, s², h·w]`.
+  func table(_ table: Tensor, window: Int, height: Int, width: Int) -> Tensor {
+    made.withLock { made in
+      if let found = made[[height, width]] { return found }
+      let (rows, area) = (table.shape[0] * window * window, window * window)
+      let cut = table.withUnsafe { table in
+        Tensor([table.count / area / area, area, height * width]) { out in
+          for row in 0..<rows {
+            for i in 0..<height * width {
+              out[row * height * width + i] = table[row * area + i / width * window + i % width]
+            }
           }
         }
       }
+      made[[height, width]] = cut
+      return cut
     }
   }
 }

@@ -14,6 +14,8 @@ struct TwoWayAttention: Sendable {
   let out: Linear
   /// `out.weight` the other way round, `[d, C]`, so that a head's part is a run of rows.
   let outRows: Tensor
+  /// The same as cells are multiplied with it, `[C, d]`.
+  let outBack: PackedMatrix
   let heads: Int
   /// Channels of one head.
   let headWidth: Int
@@ -31,6 +33,7 @@ struct TwoWayAttention: Sendable {
     v = try Linear(scope["v_proj"], inputs: width, outputs: inner).packed()
     out = try Linear(scope["out_proj"], inputs: inner, outputs: width).packed()
     outRows = out.weight.transposed()
+    outBack = PackedMatrix(out.weight, .fp32)
     self.heads = heads
     headWidth = inner / heads
   }

@@ -1,10 +1,10 @@
 import CKernels
-import COpenBLAS
 import Dispatch
+import Foundation
 import Synchronization
 
-/// The one pool that models compute on: as many threads as cores unless told otherwise, shared by the loops here and
-/// OpenBLAS's products, which never run at the same moment from one caller.
+/// The one pool that models compute on: as many threads as cores unless told otherwise. OpenBLAS has no threads of its own beside
+/// them (`gemm`): after each product they would wait for the next by spinning, on cores that the loops here need.
 public enum ComputePool {
   private static let width = Atomic<Int>(0)
   private static let begun = Atomic<Int>(0)
@@ -15,14 +15,15 @@ public enum ComputePool {
   /// How many threads one operation may use.
   public static var threads: Int {
     let set = width.load(ordering: .relaxed)
-    return set > 0 ? set : Int(openblas_get_num_threads())
+    return set > 0 ? set : cores
   }
 
-  /// Sets the number of threads for loops and matrix products alike.
+  /// Those that the process may run on.
+  private static let cores = ProcessInfo.processInfo.activeProcessorCount
+
   public static func setThreads(_ count: Int) {
     precondition(count > 0)
     width.store(count, ordering: .relaxed)
-    openblas_set_num_threads(Int32(clamping: count))
   }
 
   /// Whether the caller is the body of a loop here: what it does stays on its thread.

@@ -17,7 +17,7 @@ enum LargeBlocks {
     static let least = 1 << 17
   #endif
   /// What is kept unused, in bytes, at most; what has been unused for longest goes first.
-  private static let limit = 96 << 20
+  private static let limit = 128 << 20
   private static let hugePage = 2 << 20
 
   private static let kept = Mutex<[(bytes: Int, address: UInt)]>([])

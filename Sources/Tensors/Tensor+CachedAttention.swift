@@ -22,10 +22,7 @@ extension Tensor {
     return queries.withUnsafe { q in
       Tensor([n, width]) { out in
         guard let q = q.baseAddress, let out = out.baseAddress else { return }
-        // Side by side only what OpenBLAS itself runs on one thread: its threads inside ours wait for each other, and a
-        // long prefill took seven times as long.
-        let sideBySide = area * d <= gemmSingleThreadLimit
-        let grain = sideBySide ? max(1, (1 << 15) / max(area * (heads / keyHeads), 1)) : Int.max
+        let grain = max(1, (1 << 15) / max(area * (heads / keyHeads), 1))
         ComputePool.forEach(keyHeads * blocks.count, grain: grain) { jobs in
           let scores = Buffer(uninitialized: area * (heads / keyHeads))
           let scratch = Buffer(uninitialized: scratchCount)

@@ -102,15 +102,12 @@ extension Tensor {
   }
 }
 
-/// Products of at most this many multiplications stay on the caller's thread (OpenBLAS's `SMP_THRESHOLD_MIN` times
-/// `GEMM_MULTITHREAD_THRESHOLD`), so only they may run inside `ComputePool.forEach`.
-let gemmSingleThreadLimit = 1 << 18
+/// OpenBLAS computes on the caller's thread.
+private let openBLASAlone: Void = openblas_set_num_threads(1)
 
-/// Whether packing both operands pays: not for few multiplications, nor for few rows. Inside a loop OpenBLAS would take
-/// threads that are busy.
+/// Whether packing both operands pays: not for few multiplications, nor for few rows.
 private func isTiled(rows: Int, columns: Int, inner: Int) -> Bool {
-  if ComputePool.isInside, rows * columns * inner > gemmSingleThreadLimit { return true }
-  return rows >= 32 && columns >= 16 && inner >= 16 && rows * columns * inner >= 1 << 22
+  rows >= 32 && columns >= 16 && inner >= 16 && rows * columns * inner >= 1 << 22
 }
 
 /// `C = α·A·B + β·C` over row-major matrices with row strides: `A [rows, inner]`, `B [inner, columns]` or, transposed,
@@ -128,6 +125,7 @@ func gemm(
     TiledProduct(rows: rows, a: a, strideA: strideA, b: packed, adds: beta != 0, c: c, strideC: strideC).run()
     return
   }
+  _ = openBLASAlone
   cblas_sgemm(
     CblasRowMajor, CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
     blasint(rows), blasint(columns), blasint(inner), alpha, a, blasint(strideA), b, blasint(strideB), beta, c,

@@ -84,8 +84,11 @@ extension KernelBench {
     }
   }
 
+  /// On all threads, too.
   private static func sgemm(_ a: Tensor, _ b: Tensor) {
     let (rows, inner, columns) = (a.shape[0], a.shape[1], b.shape[1])
+    openblas_set_num_threads(Int32(clamping: ComputePool.threads))
+    defer { openblas_set_num_threads(1) }
     a.withUnsafe { a in
       b.withUnsafe { b in
         _ = Tensor([rows, columns]) { c in
