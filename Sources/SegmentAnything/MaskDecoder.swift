@@ -106,13 +106,10 @@ struct MaskDecoder: Sendable {
   func masks(_ decoded: Decoded, tokens: [Int], fine: Tensor?) -> Tensor {
     let side = 4 * gridSize
     guard !tokens.isEmpty else { return Tensor([0, side, side]) }
-    let (filters, pixels) = ComputePool.alone {
-      (
-        Tensor.concatenated(
-          tokens.map { hypernetworks[$0](decoded.tokens.rows(1 + $0..<2 + $0)) }),  // [M, C/8]
-        UpscaledCells(decoded.cells, decoded.image, upscaling.first, beta: transformer.lastBeta)
-      )
+    let filters = ComputePool.alone {
+      Tensor.concatenated(tokens.map { hypernetworks[$0](decoded.tokens.rows(1 + $0..<2 + $0)) })  // [M, C/8]
     }
+    let pixels = UpscaledCells(decoded.cells, decoded.image, upscaling.first, beta: transformer.lastBeta)
     if let blockUpscaling, fine == nil {
       let (strips, blocks) = (Strips(filters), CellBlock.ranges(gridSize * gridSize))
       return Tensor([tokens.count, side, side]) { logits in

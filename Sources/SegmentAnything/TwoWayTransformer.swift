@@ -77,21 +77,22 @@ struct TwoWayTransformer: Sendable {
   ) -> [Result] {
     guard !prompts.isEmpty else { return [] }
     let heads = finalAttention.heads
-    func ask(_ passage: inout Passage, _ stage: Int) {
-      if stage < layers.count {
-        passage.queries = layers[stage].attendToItself(passage.queries, positions: passage.tokens)
-      }
-      if stage == layers.count { passage.queries = passage.queries.rows(0..<read) }
-      passage.question = passage.basis.question(
-        passage.queries + passage.tokens.rows(0..<passage.queries.shape[0]), of: looking(at: stage))
+    /// What tokens ask of the cells at a stage, and what has become of them by then.
+    func ask(
+      _ queries: Tensor, _ tokens: Tensor, _ basis: CellBasis, _ stage: Int
+    ) -> (queries: Tensor, question: CellBasis.Question) {
+      let queries =
+        stage < layers.count
+        ? layers[stage].attendToItself(queries, positions: tokens) : queries.rows(0..<read)
+      let question = basis.question(queries + tokens.rows(0..<queries.shape[0]), of: looking(at: stage))
+      return (queries, question)
     }
     /// The tokens' side is many small steps: a thread a prompt.
     func forEach<T>(_ transform: (Int) -> T) -> [T] {
       ComputePool.map(prompts.count) { i in ComputePool.alone { transform(i) } }
     }
     var passages = forEach { i in
-      let queries = layers[0].attendToItself(prompts[i], positions: prompts[i])
-      let question = CellBasis().question(queries + prompts[i], of: layers[0].tokensToImage)
+      let (queries, question) = ask(prompts[i], prompts[i], CellBasis(), 0)
       return Passage(tokens: prompts[i], queries: queries, question: question)
     }
     for stage in 0...layers.count {
@@ -125,7 +126,7 @@ struct TwoWayTransformer: Sendable {
         passage.update = passage.basis.update(
           keys: passage.queries + passage.tokens, values: passage.queries, by: layer.imageToTokens,
           constant: constant(of: stage), norm: layer.norm4)
-        ask(&passage, stage + 1)
+        (passage.queries, passage.question) = ask(passage.queries, passage.tokens, passage.basis, stage + 1)
         return passage
       }
     }

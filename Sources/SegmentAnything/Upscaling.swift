@@ -71,8 +71,11 @@ struct UpscaledCells {
     var offsets = Tensor.concatenated([bias, bias, bias, bias]).reshaped([1, -1])
     switch cells {
     case .inBasis(let states, let basis):
-      offsets.add(beta.reshaped([1, -1]).multiplied(by: convolution.weight))
-      source = .inBasis(states, Strips(basis.multiplied(by: convolution.weight).transposed()))
+      // Too little to share between threads.
+      source = ComputePool.alone {
+        offsets.add(beta.reshaped([1, -1]).multiplied(by: convolution.weight))
+        return .inBasis(states, Strips(basis.multiplied(by: convolution.weight).transposed()))
+      }
       inner = basis.shape[0]
     case .plain(let blocks):
       let weight = PackedMatrix(convolution.weight, .fp32)

@@ -16,8 +16,9 @@ enum LargeBlocks {
     /// What malloc would map anew too, or cut off its heap's end again and again.
     static let least = 1 << 17
   #endif
-  /// What is kept unused, in bytes, at most; what has been unused for longest goes first.
-  private static let limit = 128 << 20
+  /// What is kept unused, in bytes, at most. Any of it goes first: models want the same sizes in the same order again and again, and
+  /// what has been unused for longest would be what is wanted next.
+  private static let limit = 152 << 20
   private static let hugePage = 2 << 20
 
   private static let kept = Mutex<[(bytes: Int, address: UInt)]>([])
@@ -50,13 +51,12 @@ enum LargeBlocks {
     let gone = kept.withLock { kept -> [(bytes: Int, address: UInt)] in
       kept.append((bytes, UInt(bitPattern: pointer)))
       var total = kept.reduce(0) { $0 + $1.bytes }
-      var count = 0
-      while total > limit {
-        total -= kept[count].bytes
-        count += 1
+      var gone: [(bytes: Int, address: UInt)] = []
+      while total > limit, let one = kept.indices.randomElement() {
+        gone.append(kept.remove(at: one))
+        total -= gone[gone.count - 1].bytes
       }
-      defer { kept.removeFirst(count) }
-      return Array(kept.prefix(count))
+      return gone
     }
     for block in gone { munmap(UnsafeMutableRawPointer(bitPattern: block.address), block.bytes) }
   }
