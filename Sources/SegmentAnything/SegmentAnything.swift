@@ -112,10 +112,13 @@ public final class SegmentAnything: Sendable {
   }
 
   /// Looks at a picture, once for all prompts on it.
-  public func embed(_ image: Image) -> ImageEmbedding {
-    let frame = frame(of: image)
-    return embed(frame.input(image, mean: pixelMean, std: pixelStd), frame)
-  }
+  public func embed(_ image: Image) -> ImageEmbedding { embed(input(of: image), frame(of: image)) }
+
+  /// What the image encoder gets of a picture, `[S, S, 3]`.
+  public func input(of image: Image) -> Tensor { frame(of: image).input(image, mean: pixelMean, std: pixelStd) }
+
+  /// The image encoder alone: `[S, S, 3]` → `[g, g, C]`.
+  public func encode(_ input: Tensor) -> Tensor { imageEncoder(input) }
 
   /// - Parameter input: the picture as `frame` lays it, `[S, S, 3]`.
   func embed(_ input: Tensor, _ frame: ImageFrame) -> ImageEmbedding {

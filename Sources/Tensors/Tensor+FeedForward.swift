@@ -15,7 +15,7 @@ extension Tensor {
     precondition(rows * narrow.columns == count)
     let span = Profile.begin(.feedForward(rows, widen, narrow))
     defer { Profile.end(span) }
-    let run = max(64, (1 << 22) / widen.columns)
+    let run = max(1024, (1 << 20) / widen.columns)
     let flat = x.reshaped([rows, widen.inner])
     withUnsafeMutable { all in
       for first in stride(from: 0, to: rows, by: run) {

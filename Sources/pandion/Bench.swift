@@ -20,6 +20,7 @@ struct Bench: ParsableCommand {
   /// What is timed.
   enum Part: String, CaseIterable, ExpressibleByArgument {
     case imageEncoder = "image_encoder"
+    case embed
     case click = "click"
     case points = "points_64"
     case automatic = "automatic_masks"
@@ -29,7 +30,7 @@ struct Bench: ParsableCommand {
     case label = "label"
 
     /// What is told of each operation unless parts are named.
-    static let profiled: [Part] = [.imageEncoder, .click, .trunk, .prefix]
+    static let profiled: [Part] = [.embed, .click, .trunk, .prefix]
 
     /// Whether it is the labeler's.
     var isLabelers: Bool { [.convNeXt, .trunk, .prefix, .label].contains(self) }
@@ -104,7 +105,10 @@ struct Bench: ParsableCommand {
       Prompt(points: [Point(x: x * Float(image.width), y: y * Float(image.height))], pointLabels: [1])
     }
     switch part {
-    case .imageEncoder: return { _ = segmenter.embed(image) }
+    case .imageEncoder:
+      let input = segmenter.input(of: image)
+      return { _ = segmenter.encode(input) }
+    case .embed: return { _ = segmenter.embed(image) }
     case .click:
       let prompt = click(0.5, 0.5)
       return { _ = try segmenter.predict(embedding, prompt, multimask: true) }

@@ -5,7 +5,7 @@
     python Tools/peers/vision.py --image Examples/desk.jpg --segment-anything PATH [--checkpoint sam_vit_b_01ec64.pth]
         --mobile-sam PATH [--mobile-checkpoint mobile_sam.pt] --osprey FOLDER [--threads 2] [--repeat 3]
 
-Rows: `encoder` and `decoder` (one click and 64 on an encoded picture: three masks each, as low-resolution logits; Pandion's
+Rows: `encoder` (the network alone, of an input made before; `pandion bench --only embed` has all that a new picture takes) and `decoder` (one click and 64 on an encoded picture: three masks each, as low-resolution logits; Pandion's
 includes the masks at full size) of segment-anything, `mobile` (MobileSAM's encoder), `convnext` (the trunk of an Osprey folder in
 Hugging Face's layout with its open_clip file; `Tools/parity/osprey_full.py --folder` makes one with random weights),
 `automatic` (the official generator's whole call, a list of masks). Without a checkpoint, weights are random.
