@@ -52,7 +52,8 @@ let package = Package(
     .executableTarget(
       name: "pandion",
       dependencies: [
-        "Daemon", "CKernels", "COpenBLAS", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Daemon", "CKernels", "COpenBLAS", "CSystem",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),

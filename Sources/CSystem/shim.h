@@ -1,11 +1,16 @@
 // What the system knows and Swift's Glibc module does not tell.
 #pragma once
 #include <arpa/inet.h>
+#include <errno.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static inline int tcp_port(int descriptor, int (*name)(int, struct sockaddr *, socklen_t *)) {
   struct sockaddr_storage address;
@@ -42,4 +47,25 @@ static inline int64_t received_tcp_bytes(int descriptor) {
   int64_t bytes;
   memcpy(&bytes, information + 128, sizeof bytes);
   return bytes;
+}
+
+// Which CPUs a thread may run on, a bit each from the lowest of the first byte; the C library's functions and their macros are
+// hidden from Swift. Both return a negative number with errno, ENOSYS where the platform has no such thing; `thread_cpus` else
+// how many bytes it wrote.
+static inline long set_thread_cpus(int thread, const unsigned long *bits, size_t bytes) {
+#if defined(__linux__)
+  return syscall(SYS_sched_setaffinity, thread, bytes, bits);
+#else
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+static inline long thread_cpus(int thread, unsigned long *bits, size_t bytes) {
+#if defined(__linux__)
+  return syscall(SYS_sched_getaffinity, thread, bytes, bits);
+#else
+  errno = ENOSYS;
+  return -1;
+#endif
 }

@@ -14,6 +14,9 @@ extension WeightFormat {
     case .q6_K: CK_Q6_K
     }
   }
+
+  /// Whether integer kernels know it.
+  var hasIntegerProducts: Bool { blocks != nil }
 }
 
 extension Tensor {

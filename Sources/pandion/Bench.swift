@@ -56,7 +56,7 @@ struct Bench: ParsableCommand {
   }
 
   func run() throws {
-    models.apply()
+    try models.apply()
     guard let picture else { return try KernelBench(count: count).run(json: json) }
     let image = try Image.load(path: picture)
     let parts = only.isEmpty ? (profile ? Part.profiled : Part.allCases) : only

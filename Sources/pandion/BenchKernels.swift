@@ -20,6 +20,8 @@ struct KernelBench {
     var timesScalar: Double
     /// How many times as fast as `cblas_sgemm`, for products.
     var timesSgemm: Double?
+    /// GB/s of the weight as it is stored, for products with blocks.
+    var weightGbPerSecond: Double?
   }
 
   struct Report: Encodable {
@@ -28,7 +30,7 @@ struct KernelBench {
   }
 
   func run(json: Bool) throws {
-    let rows = products() + loops()
+    let rows = products() + blockProducts() + loops()
     if json { return try printJSON(Report(threads: ComputePool.threads, kernels: rows)) }
     var last = ""
     for row in rows {
@@ -37,12 +39,13 @@ struct KernelBench {
       Standard.output(
         "  " + row.set.padding(toLength: 22, withPad: " ", startingAt: 0)
           + String(format: "%10.3f ms %9.1f %@ %8.2f× scalar", row.milliseconds, row.rate, row.unit, row.timesScalar)
-          + (row.timesSgemm.map { String(format: " %6.2f× sgemm", $0) } ?? ""))
+          + (row.timesSgemm.map { String(format: " %6.2f× sgemm", $0) } ?? "")
+          + (row.weightGbPerSecond.map { String(format: " %8.2f GB/s of weight", $0) } ?? ""))
     }
   }
 
   /// Seconds of the fastest run. What takes long, as plain twins do, runs less often.
-  private func fastest(_ prepare: () -> Void = {}, _ body: () -> Void) -> Double {
+  func fastest(_ prepare: () -> Void = {}, _ body: () -> Void) -> Double {
     var (least, total) = (Double.infinity, 0.0)
     for _ in 0..<count + 1 where total < 1 {
       prepare()
@@ -102,7 +105,7 @@ extension KernelBench {
   }
 
   /// Numbers of about -1…1 that repeat after 997.
-  private static func numbers(_ shape: [Int]) -> Tensor {
+  static func numbers(_ shape: [Int]) -> Tensor {
     let count = shape.reduce(1, *)
     return Tensor(shape, (0..<count).map { Float($0 * 631 % 997) / 498 - 1 })
   }

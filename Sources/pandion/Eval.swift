@@ -42,7 +42,7 @@ struct Eval: ParsableCommand {
   }
 
   func run() throws {
-    models.apply()
+    try models.apply()
     let truth = try EvaluationSet(folder: folder)
     let loader = ModelLoader(precision: models.precision)
     let segmenter = try loader.segmenter(models.segmenter)

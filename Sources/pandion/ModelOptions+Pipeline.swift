@@ -19,7 +19,7 @@ extension ModelOptions {
   func pipeline(
     segments: Bool = true, labels: Bool = true, cacheBytes: Int? = nil, workers: WorkerPool? = nil
   ) throws -> Pipeline {
-    apply()
+    try apply()
     let theirs = workers?.stages ?? []
     var (segmenter, labeler) = try engines(
       segments: segments && !theirs.contains(.segment), labels: labels && !theirs.contains(.language))

@@ -13,8 +13,13 @@ struct ModelOptions: ParsableArguments {
   @Option(help: ArgumentHelp("A raw open_clip file for the labeler.", valueName: "PATH"))
   var visionTower: String?
 
-  @Option(help: "How many threads compute; all cores unless given.")
+  @Option(help: "How many threads compute; unless given one for each of --cpus, or all cores.")
   var threads: Int?
+
+  @Option(
+    help: ArgumentHelp("The CPUs that the process runs on, and no others, such as 0-3,6.", valueName: "LIST"),
+    transform: { try CPUList($0) })
+  var cpus: CPUList?
 
   @Option(
     help: ArgumentHelp(
@@ -39,14 +44,25 @@ struct ModelOptions: ParsableArguments {
     var words = ["--precision", precision.defaultValueDescription]
     for (name, value) in [
       ("--segmenter", segmenter), ("--labeler", labeler), ("--vision-tower", visionTower),
-      ("--threads", threads.map { "\($0)" }), ("--kv-cache", kvCache?.rawValue),
+      ("--threads", threads.map { "\($0)" }), ("--cpus", cpus?.description), ("--kv-cache", kvCache?.rawValue),
     ] {
       if let value { words += [name, value] }
     }
     return words
   }
 
-  func apply() { if let threads { ComputePool.setThreads(threads) } }
+  /// To be called before anything is computed. It may be called again.
+  ///
+  /// - Throws: a `ValidationError` for CPUs that this process does not have.
+  func apply() throws {
+    do throws(CPUListError) {
+      try cpus?.bindProcess()
+    } catch {
+      if case .missing = error { throw ValidationError("--cpus: \(error)") }
+      throw error
+    }
+    if let threads = threads ?? cpus?.numbers.count { ComputePool.setThreads(threads) }
+  }
 }
 
 extension PrecisionChoice: ExpressibleByArgument {

@@ -74,6 +74,8 @@ struct Serve: ParsableCommand {
 
   private func serve(_ words: [String], _ file: ServeFile?) throws {
     if let stage = stages.stage { return try stages.work(on: stage, models, cacheBytes: cacheMb << 20) }
+    // Here already: all threads of the daemon are to inherit it, and so are workers.
+    try models.apply()
     var configuration =
       endpoints.isEmpty ? try Configuration.standard() : Configuration(endpoints: endpoints)
     if !controlEndpoints.isEmpty { configuration.controlEndpoints = controlEndpoints }

@@ -31,7 +31,7 @@ extension ServeFile {
       Key("vision_tower", .text, isReloaded: true),
       Key("kv_cache", .choice(CacheFormat.allCases.map(\.rawValue)), isReloaded: true),
       Key("precision", .choice(PrecisionChoice.allValueStrings), isReloaded: true),
-      Key("threads", .count(ModelOptions.threadCounts)),
+      Key("threads", .count(ModelOptions.threadCounts)), Key("cpus", .cpus),
       Key("queue", .count(Serve.queueLengths)), Key("queue_per_client", .count(Serve.queueLengths)),
       Key("cache_mb", .count(Serve.cacheSizes)),
     ]
@@ -47,6 +47,8 @@ extension ServeFile {
     case choice([String])
     /// How many worker processes of each stage.
     case workers
+    /// CPUs by their numbers.
+    case cpus
 
     var expected: String {
       switch self {
@@ -55,6 +57,7 @@ extension ServeFile {
       case .flag: "true or false"
       case .count(let range): "a whole number in \(range.lowerBound)…\(range.upperBound)"
       case .workers: "a number of workers, or so many of each stage: segment=1,extract=1,language=2"
+      case .cpus: "a list of CPUs such as 0-3,6"
       case .choice(let names): names.count == 1 ? names[0] : "one of \(names.joined(separator: ", "))"
       }
     }
@@ -72,6 +75,7 @@ extension ServeFile {
       case (.count(let range), .scalar):
         node.tag == Tag(.int) ? node.int.flatMap { range.contains($0) ? ["\($0)"] : nil } : nil
       case (.workers, .scalar): node.string.flatMap { WorkerCounts(argument: $0) == nil ? nil : [$0] }
+      case (.cpus, .scalar): node.string.flatMap { (try? CPUList($0)) == nil ? nil : [$0] }
       case (.choice(let names), .scalar): node.string.flatMap { names.contains($0) ? [$0] : nil }
       default: nil
       }

@@ -76,7 +76,7 @@ struct StageOptions: ParsableArguments {
   // MARK: The worker's side
 
   func work(on stage: Pipeline.Stage, _ models: ModelOptions, cacheBytes: Int) throws {
-    models.apply()
+    try models.apply()
     let endpoint = try connect ?? "ipc://\(RuntimeFolder.make())/workers.sock"
     // In a container host and process have the same names each time, and whoever comes back is not blamed.
     let once = String(UInt32.random(in: 0...UInt32.max), radix: 16)

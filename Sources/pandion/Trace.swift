@@ -37,7 +37,7 @@ struct Trace: ParsableCommand {
   }
 
   func run() throws {
-    models.apply()
+    try models.apply()
     let image = try Image.load(path: image)
     // For parity: exact unless told otherwise.
     let loader = ModelLoader(precision: models.precision == .automatic ? .fixed(.fp32) : models.precision)

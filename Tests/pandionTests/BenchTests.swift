@@ -30,4 +30,25 @@ import Testing
     #expect(abs(sum - profile.milliseconds) < 1e-6 * profile.milliseconds)
     #expect(row.milliseconds < profile.milliseconds)
   }
+
+  @Test func blockProductsHaveARowForEachSet() throws {
+    #expect(BlockProductSet.formats == [.q8_0, .q4_0, .q4_K, .q6_K])
+    for format in BlockProductSet.formats {
+      let weight = KernelBench.weight(format, rows: 33, columns: 256)
+      #expect(weight.dequantized().values.allSatisfy(\.isFinite), "\(format)")
+      for count in [1, 64] {
+        let rows = KernelBench.rows(count, weight) { body in
+          body()
+          return 0.001
+        }
+        #expect(rows.count == BlockProductSet.available.count && rows[0].timesScalar == 1)
+        #expect(rows[0].set == "\(format.rawValue) scalar")
+        for row in rows {
+          #expect(abs(row.rate / (Double(2 * count * 33 * 256) / 1e6) - 1) < 1e-9)
+          let stored = Double(33 * format.byteCount(of: 256))
+          #expect(abs((row.weightGbPerSecond ?? 0) / (stored / 1e6) - 1) < 1e-9)
+        }
+      }
+    }
+  }
 }

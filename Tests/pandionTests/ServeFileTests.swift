@@ -44,6 +44,7 @@ import Testing
       labeler: "12"
       kv_cache: q8
       threads: 2
+      cpus: 0-1,3
       precision: fp32
       workers: segment=2,extract=1,language=0
       workers_endpoint: ipc:///run/p/w
@@ -64,6 +65,7 @@ import Testing
     #expect(serve.cameras.streams == ["front"] && serve.cameras.results == ["ipc:///run/p/r"])
     #expect(serve.stages.keys.key == "/k/c.key" && serve.stages.keys.serverKey == "/k/r.pub")
     #expect(serve.models.kvCache == .q8 && serve.models.threads == 2)
+    #expect(serve.models.cpus?.numbers == [0, 1, 3])
   }
 
   @Test func workersAreCounted() throws {
@@ -116,6 +118,11 @@ import Testing
     #expect(refusal("kv_cache: q4") == .wrongValue("f", line: 1, "kv_cache", expected: "one of fp32, fp16, q8"))
     #expect(
       refusal("precision: bf64") == .wrongValue("f", line: 1, "precision", expected: "one of auto, fp32, bf16, int8"))
+    for value in ["''", "1-0", "x", "0,0", "[0, 1]", "-1", "~"] {
+      #expect(
+        refusal("cpus: \(value)") == .wrongValue("f", line: 1, "cpus", expected: "a list of CPUs such as 0-3,6"),
+        "\(value)")
+    }
     #expect("\(ServeFileError.wrongValue("f", line: 2, "queue", expected: count))" == "f:2: queue is to be \(count)")
   }
 
