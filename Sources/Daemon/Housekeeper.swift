@@ -1,5 +1,6 @@
 import CSystem
 import Foundation
+import Tensors
 
 /// A thread that now and then does what no request asks for, from `init` until `stop`.
 final class Housekeeper: Sendable {
@@ -32,6 +33,7 @@ final class Housekeeper: Sendable {
   /// The C library keeps what was freed in the middle of its heaps, such as what a thousand strangers took; the system gets it
   /// back only if told.
   private static func giveFreeMemoryBack() {
+    LargeBlocks.giveIdleBack()
     if mallinfo2().fordblks > 4 << 20 { malloc_trim(0) }
   }
 }

@@ -8,7 +8,7 @@ import Synchronization
 
 /// Large memory that was let go of, kept for the next who wants as much: an encoder makes tensors of a few sizes over and
 /// over, and the kernel would clear each of their pages every time.
-enum LargeBlocks {
+public enum LargeBlocks {
   #if ADDRESS_SANITIZER
     /// The sanitizer sees past the ends, and uses after the end, of what malloc gives alone.
     static let least = Int.max
@@ -21,7 +21,16 @@ enum LargeBlocks {
   private static let limit = 152 << 20
   private static let hugePage = 2 << 20
 
-  private static let kept = Mutex<[(bytes: Int, address: UInt)]>([])
+  private struct Block {
+    let bytes: Int
+    let address: UInt
+    /// Whether it lay here already when idle ones were last given back.
+    var isIdle = false
+
+    func unmap() { munmap(UnsafeMutableRawPointer(bitPattern: address), bytes) }
+  }
+
+  private static let kept = Mutex<[Block]>([])
 
   /// So that an encoder's tensors, which are of about the same size, share their blocks; a page that is never written takes no
   /// memory. Smaller ones are mostly weights, which stay.
@@ -48,16 +57,27 @@ enum LargeBlocks {
 
   static func give(_ pointer: UnsafeMutableRawPointer, _ wanted: Int) {
     let bytes = rounded(wanted)
-    let gone = kept.withLock { kept -> [(bytes: Int, address: UInt)] in
-      kept.append((bytes, UInt(bitPattern: pointer)))
+    let gone = kept.withLock { kept -> [Block] in
+      kept.append(Block(bytes: bytes, address: UInt(bitPattern: pointer)))
       var total = kept.reduce(0) { $0 + $1.bytes }
-      var gone: [(bytes: Int, address: UInt)] = []
+      var gone: [Block] = []
       while total > limit, let one = kept.indices.randomElement() {
         gone.append(kept.remove(at: one))
         total -= gone[gone.count - 1].bytes
       }
       return gone
     }
-    for block in gone { munmap(UnsafeMutableRawPointer(bitPattern: block.address), block.bytes) }
+    for block in gone { block.unmap() }
+  }
+
+  /// Gives the system back what nobody has wanted since this was called before.
+  public static func giveIdleBack() {
+    let gone = kept.withLock { kept -> [Block] in
+      let idle = kept.filter(\.isIdle)
+      kept.removeAll(where: \.isIdle)
+      for i in kept.indices { kept[i].isIdle = true }
+      return idle
+    }
+    for block in gone { block.unmap() }
   }
 }

@@ -35,7 +35,8 @@ import Testing
     #expect(BlockProductSet.formats == [.q8_0, .q4_0, .q4_K, .q6_K])
     for format in BlockProductSet.formats {
       let weight = KernelBench.weight(format, rows: 33, columns: 256)
-      #expect(weight.dequantized().values.allSatisfy(\.isFinite), "\(format)")
+      let isFinite = weight.dequantized().values.allSatisfy { $0.isFinite }
+      #expect(isFinite, "\(format)")
       for count in [1, 64] {
         let rows = KernelBench.rows(count, weight) { body in
           body()

@@ -70,7 +70,7 @@ import Testing
       .deletingLastPathComponent()
     process.environment = ProcessInfo.processInfo.environment.merging(
       ["PANDION_MODELS": "\(repository.path)/Models"]) { $1 }
-    FileManager.default.createFile(atPath: "\(folder)/log", contents: nil)
+    try Data().write(to: URL(fileURLWithPath: "\(folder)/log"))
     process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: "\(folder)/log"))
     try process.run()
     defer {
