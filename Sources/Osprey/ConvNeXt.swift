@@ -24,7 +24,10 @@ struct ConvNeXtBlock: Sendable {
   }
 
   /// `[H, W, C]`, in place.
-  func callAsFunction(_ x: inout Tensor) { mlp(norm(depthwise(x)), addingTo: &x) }
+  func callAsFunction(_ x: inout Tensor) {
+    let normed = Profile.layer("conv_dw") { norm(depthwise(x)) }
+    Profile.layer("mlp") { mlp(normed, addingTo: &x) }
+  }
 }
 
 /// A stage: halves the map where its first tensor says so, then its blocks.
@@ -55,8 +58,8 @@ struct ConvNeXtStage: Sendable {
 
   func callAsFunction(_ x: Tensor) -> Tensor {
     var x = x
-    if let norm, let downsample { x = downsample(norm(x)) }
-    for block in blocks { block(&x) }
+    if let norm, let downsample { x = Profile.layer("downsample") { downsample(norm(x)) } }
+    for (i, block) in blocks.enumerated() { Profile.layer("blocks.\(i)") { block(&x) } }
     return x
   }
 }
@@ -94,9 +97,9 @@ struct ConvNeXt: Sendable {
   /// - Parameter x: `[S, S, 3]`, normalised.
   /// - Returns: res2…res5, `[S/4, S/4, C]` and down to `[S/32, S/32, C]`.
   func callAsFunction(_ x: Tensor) -> [Tensor] {
-    var x = stemNorm(stem(x))
-    return stages.map { stage in
-      x = stage(x)
+    var x = Profile.layer("stem") { stemNorm(stem(x)) }
+    return stages.enumerated().map { i, stage in
+      x = Profile.layer("stages.\(i)") { stage(x) }
       return x
     }
   }

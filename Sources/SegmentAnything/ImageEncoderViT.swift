@@ -45,16 +45,16 @@ package struct ImageEncoderViT: StagedImageEncoder {
   package var earlyWidth: Int { patchEmbed.outputs }
 
   package func early(_ input: Tensor) -> Tensor {
-    var x = patchEmbed(input)
+    var x = Profile.layer("patch_embed") { patchEmbed(input) }
     x.add(positions)
-    for block in blocks[..<earlyDepth] { block(&x) }
+    for i in 0..<earlyDepth { Profile.layer("blocks.\(i)") { blocks[i](&x) } }
     return x
   }
 
   package func late(_ early: Tensor) -> Tensor {
     var x = early
-    for block in blocks[earlyDepth...] { block(&x) }
-    return neck(x)
+    for i in earlyDepth..<blocks.count { Profile.layer("blocks.\(i)") { blocks[i](&x) } }
+    return Profile.layer("neck") { neck(x) }
   }
 }
 
@@ -77,13 +77,17 @@ struct ViTBlock: Sendable {
 
   /// `[g, g, C]`, in place.
   func callAsFunction(_ x: inout Tensor) {
+    Profile.layer("attn") { attend(&x) }
+    Profile.layer("mlp") { mlp(norm2(x), addingTo: &x) }
+  }
+
+  private func attend(_ x: inout Tensor) {
     if let window = attention.window {
       x.addToWindows(of: window) { attention(norm1($0)) }
     } else {
       let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
       x.add(attention(norm1(x).reshaped([1, height, width, channels])).reshaped(x.shape))
     }
-    mlp(norm2(x), addingTo: &x)
   }
 }
 

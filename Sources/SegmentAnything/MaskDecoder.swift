@@ -81,7 +81,9 @@ struct MaskDecoder: Sendable {
 
   /// What prompts need of an image. `cells`, `positions`: `[L, C]`, the cells with the dense prompt.
   func imageSide(cells: Tensor, positions: Tensor) -> ImageSide {
-    transformer.imageSide(cells: cells, positions: positions, upscaling: upscaling.first.weight)
+    Profile.layer("transformer.image_side") {
+      transformer.imageSide(cells: cells, positions: positions, upscaling: upscaling.first.weight)
+    }
   }
 
   /// Some prompts on one image.
@@ -91,10 +93,10 @@ struct MaskDecoder: Sendable {
   ///   - positions: of the image's cells, `[L, C]`, and what they are to attentions.
   func decode(_ image: ImageSide, sparse: [Tensor], positions: Tensor, _ positionSide: PositionSide) -> [Decoded] {
     let prompts = sparse.map { Tensor.concatenated([outputTokens, $0]) }
-    return transformer(
-      prompts, read: outputTokens.shape[0], image, positionSide, positions: positions
-    ).map { result in
-      let iou = ComputePool.alone { iouHead(result.tokens.rows(0..<1)).values }
+    return Profile.layer("transformer") {
+      transformer(prompts, read: outputTokens.shape[0], image, positionSide, positions: positions)
+    }.map { result in
+      let iou = ComputePool.alone { Profile.layer("iou_prediction_head") { iouHead(result.tokens.rows(0..<1)).values } }
       return Decoded(tokens: result.tokens, cells: result.cells, image: image, iou: iou)
     }
   }
@@ -107,20 +109,27 @@ struct MaskDecoder: Sendable {
     let side = 4 * gridSize
     guard !tokens.isEmpty else { return Tensor([0, side, side]) }
     let filters = ComputePool.alone {
-      Tensor.concatenated(tokens.map { hypernetworks[$0](decoded.tokens.rows(1 + $0..<2 + $0)) })  // [M, C/8]
+      Tensor.concatenated(
+        tokens.map { i in
+          Profile.layer("output_hypernetworks_mlps.\(i)") { hypernetworks[i](decoded.tokens.rows(1 + i..<2 + i)) }
+        })  // [M, C/8]
     }
-    let pixels = UpscaledCells(decoded.cells, decoded.image, upscaling.first, beta: transformer.lastBeta)
+    let pixels = Profile.layer("output_upscaling") {
+      UpscaledCells(decoded.cells, decoded.image, upscaling.first, beta: transformer.lastBeta)
+    }
     if let blockUpscaling, fine == nil {
       let (strips, blocks) = (Strips(filters), CellBlock.ranges(gridSize * gridSize))
       return Tensor([tokens.count, side, side]) { logits in
         guard let base = logits.baseAddress else { return }
-        ComputePool.forEachAlone(blocks.count) { i in
-          blockUpscaling.write(
-            pixels, block: i, cells: blocks[i], filters: strips, grid: gridSize, to: base)
+        Profile.layer("output_upscaling") {
+          ComputePool.forEachAlone(blocks.count) { i in
+            blockUpscaling.write(
+              pixels, block: i, cells: blocks[i], filters: strips, grid: gridSize, to: base)
+          }
         }
       }
     }
-    var x = upscaling.rest(pixels.map(gridSize: gridSize))
+    var x = Profile.layer("output_upscaling") { upscaling.rest(pixels.map(gridSize: gridSize)) }
     x.gelu()
     var logits = filters.linear(x.reshaped([side * side, -1]))
     if let highQuality, let fine {

@@ -60,10 +60,10 @@ package struct PlainViT: ImageEncoder {
   }
 
   package func callAsFunction(_ input: Tensor) -> Tensor {
-    var x = patchEmbed(input)
+    var x = Profile.layer("patch_embed") { patchEmbed(input) }
     x.add(positions)
-    for block in blocks { block(&x) }
-    return neck(x)
+    for i in blocks.indices { Profile.layer("blocks.\(i)") { blocks[i](&x) } }
+    return Profile.layer("neck") { neck(x) }
   }
 }
 
@@ -86,8 +86,8 @@ struct PlainViTBlock: Sendable {
 
   /// `[g, g, C]`, in place.
   func callAsFunction(_ x: inout Tensor) {
-    x.add(attention(norm1(x)))
-    mlp(norm2(x), addingTo: &x)
+    Profile.layer("attn") { x.add(attention(norm1(x))) }
+    Profile.layer("mlp") { mlp(norm2(x), addingTo: &x) }
   }
 }
 

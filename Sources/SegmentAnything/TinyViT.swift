@@ -59,19 +59,31 @@ package struct TinyViT: StagedImageEncoder {
 
   /// As far as the output of `layers.1`, with its downsampling.
   package func early(_ input: Tensor) -> Tensor {
-    var x = stem[1](stem[0](input, .gelu))
-    for block in convolutions { x = block(x) }
-    x = merges[0](x)
-    for block in stages[0] { block(&x) }
-    return merges[1](x)
+    var x = Profile.layer("patch_embed") { stem[1](stem[0](input, .gelu)) }
+    for (i, block) in convolutions.enumerated() { x = Profile.layer("layers.0.blocks.\(i)") { block(x) } }
+    x = merged(0, x)
+    through(0, &x)
+    return merged(1, x)
   }
 
   package func late(_ early: Tensor) -> Tensor {
     var x = early
-    for block in stages[1] { block(&x) }
-    x = merges[2](x)
-    for block in stages[2] { block(&x) }
-    return neck(x)
+    through(1, &x)
+    x = merged(2, x)
+    through(2, &x)
+    return Profile.layer("neck") { neck(x) }
+  }
+
+  /// The blocks of `layers.1` and up.
+  private func through(_ stage: Int, _ x: inout Tensor) {
+    for (i, block) in stages[stage].enumerated() {
+      Profile.layer("layers.\(stage + 1).blocks.\(i)") { block(&x) }
+    }
+  }
+
+  /// `layers.i.downsample`
+  private func merged(_ i: Int, _ x: Tensor) -> Tensor {
+    Profile.layer("layers.\(i).downsample") { merges[i](x) }
   }
 }
 

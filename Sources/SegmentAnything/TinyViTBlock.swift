@@ -24,9 +24,9 @@ struct TinyViTBlock: Sendable {
 
   /// `[H, W, C]`, in place.
   func callAsFunction(_ x: inout Tensor) {
-    x.addToWindows(of: attention.window) { attention($0) }
-    x = localConvolution(x)
-    mlp(norm(x), addingTo: &x)
+    Profile.layer("attn") { x.addToWindows(of: attention.window) { attention($0) } }
+    x = Profile.layer("local_conv") { localConvolution(x) }
+    Profile.layer("mlp") { mlp(norm(x), addingTo: &x) }
   }
 }
 

@@ -81,10 +81,10 @@ struct TwoWayTransformer: Sendable {
     func ask(
       _ queries: Tensor, _ tokens: Tensor, _ basis: CellBasis, _ stage: Int
     ) -> (queries: Tensor, question: CellBasis.Question) {
-      let queries =
-        stage < layers.count
-        ? layers[stage].attendToItself(queries, positions: tokens) : queries.rows(0..<read)
-      let question = basis.question(queries + tokens.rows(0..<queries.shape[0]), of: looking(at: stage))
+      let queries = stage < layers.count ? attended(stage, queries, tokens) : queries.rows(0..<read)
+      let question = Profile.layer(looks(at: stage)) {
+        basis.question(queries + tokens.rows(0..<queries.shape[0]), of: looking(at: stage))
+      }
       return (queries, question)
     }
     /// The tokens' side is many small steps: a thread a prompt.
@@ -101,8 +101,17 @@ struct TwoWayTransformer: Sendable {
         now.map { passage in
           let (block, positions) = (image.blocks[i], positions.blocks[i])
           var state = passage.cells.isEmpty ? nil : passage.cells[i]
-          if let update = passage.update { state = block.updated(by: update, state, stage: stage - 1, positions) }
-          return (state, block.seen(passage.question, heads: heads, state, stage: stage, positions))
+          if let update = passage.update {
+            state = Profile.layer(updating(before: stage)) {
+              block.updated(by: update, state, stage: stage - 1, positions)
+            }
+          }
+          return (
+            state,
+            Profile.layer(looks(at: stage)) {
+              block.seen(passage.question, heads: heads, state, stage: stage, positions)
+            }
+          )
         }
       }
       passages = forEach { i in
@@ -110,22 +119,29 @@ struct TwoWayTransformer: Sendable {
         passage.cells = blocks.compactMap { $0[i].0 }
         let mixed = Glimpse.joined(blocks.map { $0[i].1 })
         let beta = stage > 0 ? layers[stage - 1].norm4.bias : nil
-        passage.queries.add(passage.basis.answer(mixed, of: looking(at: stage), beta: beta))
+        let answer = Profile.layer(looks(at: stage)) {
+          passage.basis.answer(mixed, of: looking(at: stage), beta: beta)
+        }
+        passage.queries.add(answer)
         return passage
       }
       guard stage < layers.count else { break }
       let layer = layers[stage]
       // Its weights are most of what the tokens' side reads: once for all prompts.
-      let tokens = layer.norm2(Tensor.concatenated(passages.map(\.queries)))
-      let after = layer.norm3(tokens + layer.mlp(tokens))
+      let after = Profile.layer("layers.\(stage).mlp") {
+        let tokens = layer.norm2(Tensor.concatenated(passages.map(\.queries)))
+        return layer.norm3(tokens + layer.mlp(tokens))
+      }
       let ends = passages.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.tokens.shape[0]) }
       let answered = passages
       passages = forEach { i in
         var passage = answered[i]
         passage.queries = after.rows(ends[i]..<ends[i + 1])
-        passage.update = passage.basis.update(
-          keys: passage.queries + passage.tokens, values: passage.queries, by: layer.imageToTokens,
-          constant: constant(of: stage), norm: layer.norm4)
+        passage.update = Profile.layer(updating(before: stage + 1)) {
+          passage.basis.update(
+            keys: passage.queries + passage.tokens, values: passage.queries, by: layer.imageToTokens,
+            constant: constant(of: stage), norm: layer.norm4)
+        }
         (passage.queries, passage.question) = ask(passage.queries, passage.tokens, passage.basis, stage + 1)
         return passage
       }
@@ -136,6 +152,17 @@ struct TwoWayTransformer: Sendable {
     }
   }
 
+  /// Where tokens look at the image at a stage, and where the update is that was before it, as the checkpoint names them.
+  private func looks(at stage: Int) -> String {
+    stage < layers.count ? "layers.\(stage).cross_attn_token_to_image" : "final_attn_token_to_image"
+  }
+
+  private func updating(before stage: Int) -> String { "layers.\(stage - 1).cross_attn_image_to_token" }
+
+  private func attended(_ layer: Int, _ tokens: Tensor, _ positions: Tensor) -> Tensor {
+    Profile.layer("layers.\(layer).self_attn") { layers[layer].attendToItself(tokens, positions: positions) }
+  }
+
   /// The same with each cell's own numbers: for prompts of many tokens.
   func plain(_ tokens: Tensor, read: Int, _ image: ImageSide, positions: Tensor) -> Result {
     let ranges = CellBlock.ranges(positions.shape[0])
@@ -144,30 +171,40 @@ struct TwoWayTransformer: Sendable {
       CellBlock(image.cells.rows(ranges[i]), positions.rows(ranges[i]))
     }
     var update: (attention: TwoWayAttention.Update, norm: LayerNorm)?
-    func see(_ attention: TwoWayAttention) -> Tensor {
-      let question = attention.question(queries + tokens.rows(0..<queries.shape[0]))
+    func see(at stage: Int) -> Tensor {
+      let attention = looking(at: stage)
+      let question = Profile.layer(looks(at: stage)) {
+        attention.question(queries + tokens.rows(0..<queries.shape[0]))
+      }
       let passed = ComputePool.map(ranges.count) { i in
         var block = blocks[i]
         if let update {
-          block = CellBlock(
-            update.norm(update.attention(block.cells, queries: block.located)), positions.rows(ranges[i]))
+          block = Profile.layer(updating(before: stage)) {
+            CellBlock(update.norm(update.attention(block.cells, queries: block.located)), positions.rows(ranges[i]))
+          }
         }
-        let seen = Glimpse(question, keys: block.located, values: PackedMatrix(block.cells, .fp32))
+        let seen = Profile.layer(looks(at: stage)) {
+          Glimpse(question, keys: block.located, values: PackedMatrix(block.cells, .fp32))
+        }
         return (block: block, seen: seen)
       }
       blocks = passed.map(\.block)
-      return attention.answer(Glimpse.joined(passed.map(\.seen)))
+      return Profile.layer(looks(at: stage)) { attention.answer(Glimpse.joined(passed.map(\.seen))) }
     }
-    for layer in layers {
-      queries = layer.attendToItself(queries, positions: tokens)
-      queries.add(see(layer.tokensToImage))
-      queries = layer.norm2(queries)
-      queries.add(layer.mlp(queries))
-      queries = layer.norm3(queries)
-      update = (layer.imageToTokens.update(keys: queries + tokens, values: queries), layer.norm4)
+    for (stage, layer) in layers.enumerated() {
+      queries = attended(stage, queries, tokens)
+      queries.add(see(at: stage))
+      queries = Profile.layer("layers.\(stage).mlp") {
+        var tokens = layer.norm2(queries)
+        tokens.add(layer.mlp(tokens))
+        return layer.norm3(tokens)
+      }
+      update = Profile.layer(updating(before: stage + 1)) {
+        (layer.imageToTokens.update(keys: queries + tokens, values: queries), layer.norm4)
+      }
     }
     queries = queries.rows(0..<read)
-    queries.add(see(finalAttention))
+    queries.add(see(at: layers.count))
     return Result(tokens: finalNorm(queries), cells: .plain(blocks.map(\.cells)))
   }
 }

@@ -53,10 +53,15 @@ public enum ComputePool {
   private static func perform(_ parts: Int, of count: Int, _ body: (Range<Int>) -> Void) {
     withoutActuallyEscaping(body) { body in
       let job = UncheckedJob(body: body)
-      DispatchQueue.concurrentPerform(iterations: parts) { part in
+      let (layer, next) = (Profile.Layer.current, Counter())
+      // As many calls as threads may run: of more, Dispatch would make as many threads as the machine has cores.
+      DispatchQueue.concurrentPerform(iterations: min(threads, parts)) { _ in
         ck_loop_depth().pointee += 1
         defer { ck_loop_depth().pointee -= 1 }
-        job.body(part * count / parts..<(part + 1) * count / parts)
+        while let part = next.take(below: parts) {
+          let range = part * count / parts..<(part + 1) * count / parts
+          if let layer { layer.run { job.body(range) } } else { job.body(range) }
+        }
       }
     }
   }
@@ -84,4 +89,14 @@ extension ComputePool {
 /// `concurrentPerform` wants a Sendable closure. Callers pass bodies that write disjoint memory.
 private struct UncheckedJob: @unchecked Sendable {
   let body: (Range<Int>) -> Void
+}
+
+/// Hands out 0, 1, 2, … to whoever asks.
+private final class Counter: Sendable {
+  private let next = Atomic<Int>(0)
+
+  func take(below end: Int) -> Int? {
+    let taken = next.wrappingAdd(1, ordering: .relaxed).oldValue
+    return taken < end ? taken : nil
+  }
 }

@@ -14,14 +14,16 @@ import Synchronization
 public enum Profile {
   private static let isOn = Atomic<Bool>(false)
   private static let turn = Mutex<Void>(())
-  private static let collected = Mutex<[Operation: Total]>([:])
+  private static let collected = Mutex(Collected())
   /// Set in a thread that is within an operation.
-  private static let inside: pthread_key_t = {
+  private static let inside = threadVariable()
+
+  private static func threadVariable() -> pthread_key_t {
     var key = pthread_key_t()
     let status = pthread_key_create(&key, nil)
     precondition(status == 0, "no memory for a thread's variable")
     return key
-  }()
+  }
 
   /// A kind of work on numbers of some shape.
   public struct Operation: Hashable, Sendable {
@@ -55,18 +57,96 @@ public enum Profile {
     public internal(set) var seconds = 0.0
   }
 
+  /// All calls of an operation in one layer.
+  public struct Entry: Sendable {
+    /// Where in the model, as its checkpoint names it: `blocks.2.attn`. Empty outside of all layers.
+    public let layer: String
+    public let operation: Operation
+    public internal(set) var total: Total
+  }
+
+  /// Operations in the order in which layers were come to.
+  private struct Collected {
+    struct Key: Hashable {
+      var layer: String
+      var operation: Operation
+    }
+
+    var totals: [Key: Total] = [:]
+    /// Each layer's place, in the order in which they were entered, which is the model's.
+    var places: [String: Int] = ["": .max]
+
+    mutating func enter(_ layer: String) { if places[layer] == nil { places[layer] = places.count } }
+  }
+
   /// Runs `body` and tells what all threads did meanwhile, the longest first. One at a time in a process: who comes second waits.
   public static func collect<Failure: Error>(
     _ body: () throws(Failure) -> Void
   ) throws(Failure) -> [(operation: Operation, total: Total)] {
-    let found = try turn.withLock { (_) throws(Failure) -> [Operation: Total] in
-      collected.withLock { $0 = [:] }
+    merged(try collectEntries(body))
+  }
+
+  /// The same apart by layers, in the model's order, which is that in which layers were entered first. What was done outside of all
+  /// layers comes last.
+  public static func collectEntries<Failure: Error>(_ body: () throws(Failure) -> Void) throws(Failure) -> [Entry] {
+    let found = try turn.withLock { (_) throws(Failure) -> Collected in
+      collected.withLock { $0 = Collected() }
       isOn.store(true, ordering: .sequentiallyConsistent)
       defer { isOn.store(false, ordering: .sequentiallyConsistent) }
       try body()
       return collected.withLock { $0 }
     }
-    return found.map { (operation: $0.key, total: $0.value) }.sorted { $0.total.seconds > $1.total.seconds }
+    func place(_ entry: Entry) -> Int { found.places[entry.layer] ?? .max }
+    return found.totals.map { Entry(layer: $0.key.layer, operation: $0.key.operation, total: $0.value) }
+      .sorted { (place($0), -$0.total.seconds) < (place($1), -$1.total.seconds) }
+  }
+
+  /// Each operation once, whatever the layer, the longest first.
+  public static func merged(_ entries: [Entry]) -> [(operation: Operation, total: Total)] {
+    entries.reduce(into: [Operation: Total]()) { totals, entry in
+      totals[entry.operation, default: Total()].calls += entry.total.calls
+      totals[entry.operation, default: Total()].seconds += entry.total.seconds
+    }
+    .map { (operation: $0.key, total: $0.value) }.sorted { $0.total.seconds > $1.total.seconds }
+  }
+
+  /// What `body` makes, as a part of the model whose name is `name` in the layer around it: `blocks.2`, and in that `attn`. Loops of
+  /// `ComputePool` are in the layer that they were begun in, whatever thread they run on.
+  @inline(__always)
+  public static func layer<Result, Failure: Error>(
+    _ name: @autoclosure () -> String, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    guard isOn.load(ordering: .relaxed) else { return try body() }
+    let outer = Layer.current
+    let layer = Layer(outer.map { "\($0.name).\(name())" } ?? name())
+    collected.withLock { $0.enter(layer.name) }
+    return try layer.run(body)
+  }
+
+  /// A part of the model that a thread is in.
+  final class Layer: Sendable {
+    let name: String
+
+    init(_ name: String) { self.name = name }
+
+    private static let key = threadVariable()
+
+    /// The calling thread's; nil outside, and where nobody asks.
+    static var current: Layer? {
+      guard isOn.load(ordering: .relaxed), let place = pthread_getspecific(key) else { return nil }
+      return Unmanaged<Layer>.fromOpaque(place).takeUnretainedValue()
+    }
+
+    /// Runs `body` in this layer, on the calling thread.
+    func run<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+      let outer = pthread_getspecific(Self.key)
+      pthread_setspecific(Self.key, Unmanaged.passUnretained(self).toOpaque())
+      defer {
+        pthread_setspecific(Self.key, outer)
+        withExtendedLifetime(self) {}
+      }
+      return try body()
+    }
   }
 
   /// What `body` makes, as one operation.
@@ -110,9 +190,10 @@ public enum Profile {
     pthread_setspecific(inside, nil)
     let seconds = Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
     let share = ComputePool.isInside ? seconds / Double(ComputePool.threads) : seconds
+    let key = Collected.Key(layer: Layer.current?.name ?? "", operation: span.operation)
     collected.withLock {
-      $0[span.operation, default: Total()].calls += 1
-      $0[span.operation, default: Total()].seconds += share
+      $0.totals[key, default: Total()].calls += 1
+      $0.totals[key, default: Total()].seconds += share
     }
   }
 }

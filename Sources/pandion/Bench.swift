@@ -44,33 +44,41 @@ struct Bench: ParsableCommand {
   @Option(name: .customLong("repeat"), help: "How often each part is timed.") var count = 5
   @Flag(help: "Tell what each part's operations take instead: time, GFLOP/s and bytes by kind and shape.")
   var profile = false
+  @Option(
+    name: .customLong("profile-by"),
+    help: ArgumentHelp(
+      "The same by operation, or by layer: where in the model it was, by the checkpoint's names, in the model's order.",
+      valueName: "operation|layer"))
+  var profileKey: PartProfile.Key?
   @Flag(help: "Time the kernels instead, each instruction set beside its plain twin.") var kernels = false
   @Flag(help: "Print JSON.") var json = false
 
   func validate() throws {
     guard (1...10_000).contains(count) else { throw ValidationError("--repeat must lie in 1…10000") }
-    if kernels, picture != nil || profile || !only.isEmpty {
+    if kernels, picture != nil || isProfile || !only.isEmpty {
       throw ValidationError("--kernels goes without a picture, --profile and --only")
     }
     if !kernels, picture == nil { throw ValidationError("give a picture, or --kernels") }
   }
 
+  private var isProfile: Bool { profile || profileKey != nil }
+
   func run() throws {
     try models.apply()
     guard let picture else { return try KernelBench(count: count).run(json: json) }
     let image = try Image.load(path: picture)
-    let parts = only.isEmpty ? (profile ? Part.profiled : Part.allCases) : only
+    let parts = only.isEmpty ? (isProfile ? Part.profiled : Part.allCases) : only
     var (rows, profiles) = ([BenchRow](), [PartProfile]())
     try forEach(parts, image) { part, body in
-      if profile {
+      if isProfile {
         try body()
-        profiles.append(try PartProfile(part.rawValue, body))
+        profiles.append(try PartProfile(part.rawValue, by: profileKey ?? .operation, body))
       } else {
         rows.append(try measure(part, body))
       }
     }
     if json {
-      return profile
+      return isProfile
         ? try printJSON(ProfileReport(threads: ComputePool.threads, profiles: profiles))
         : try printJSON(BenchReport(threads: ComputePool.threads, parts: rows))
     }

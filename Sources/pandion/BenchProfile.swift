@@ -1,13 +1,31 @@
+import ArgumentParser
 import Foundation
 import Tensors
 
 /// What one part of a model's work is made of.
 struct PartProfile: Encodable {
+  /// What calls are told apart by.
+  enum Key: String, ExpressibleByArgument {
+    case operation, layer
+  }
+
   /// All calls of one kind of operation on numbers of one shape.
   struct Row: Encodable {
     var kind: String
     var shape: [Int]
     var format: String
+    var calls: Int
+    var milliseconds: Double
+    var flops: Int
+    var bytes: Int
+    var gflopsPerSecond: Double
+    var gbPerSecond: Double
+  }
+
+  /// All that was done in one layer.
+  struct LayerRow: Encodable {
+    /// As the checkpoint names it; empty for what belongs to none.
+    var layer: String
     var calls: Int
     var milliseconds: Double
     var flops: Int
@@ -23,13 +41,16 @@ struct PartProfile: Encodable {
   let elsewhereMilliseconds: Double
   /// The longest first.
   let operations: [Row]
+  /// In the model's order; nil unless asked for.
+  let layers: [LayerRow]?
 
-  init(_ part: String, _ body: () throws -> Void) throws {
+  init(_ part: String, by key: Key = .operation, _ body: () throws -> Void) throws {
     let start = ContinuousClock.now
-    let found = try Profile.collect(body)
+    let found = try Profile.collectEntries(body)
     self.part = part
     milliseconds = start.duration(to: .now).seconds * 1000
-    operations = found.map { operation, total in
+    layers = key == .layer ? Self.layers(found) : nil
+    operations = Profile.merged(found).map { operation, total in
       let (flops, bytes) = (operation.flops * total.calls, operation.bytes * total.calls)
       let seconds = max(total.seconds, 1e-9)
       return Row(
@@ -40,7 +61,27 @@ struct PartProfile: Encodable {
     elsewhereMilliseconds = milliseconds - operations.reduce(0) { $0 + $1.milliseconds }
   }
 
-  /// A table; operations that together take less than a hundredth are told in one line.
+  /// - Parameter entries: those of a layer one after the other.
+  private static func layers(_ entries: [Profile.Entry]) -> [LayerRow] {
+    entries.reduce(into: [LayerRow]()) { rows, entry in
+      if rows.last?.layer != entry.layer {
+        rows.append(
+          LayerRow(
+            layer: entry.layer, calls: 0, milliseconds: 0, flops: 0, bytes: 0, gflopsPerSecond: 0, gbPerSecond: 0))
+      }
+      var row = rows[rows.count - 1]
+      row.calls += entry.total.calls
+      row.milliseconds += entry.total.seconds * 1000
+      row.flops += entry.operation.flops * entry.total.calls
+      row.bytes += entry.operation.bytes * entry.total.calls
+      let seconds = max(row.milliseconds / 1000, 1e-9)
+      row.gflopsPerSecond = Double(row.flops) / seconds / 1e9
+      row.gbPerSecond = Double(row.bytes) / seconds / 1e9
+      rows[rows.count - 1] = row
+    }
+  }
+
+  /// A table; operations that together take less than a hundredth are told in one line, layers each in its own.
   func print() {
     let flops = operations.reduce(0) { $0 + $1.flops }
     Standard.output(
@@ -48,7 +89,18 @@ struct PartProfile: Encodable {
         + String(
           format: "%.1f ms, %.1f GFLOP, %.0f GFLOP/s", milliseconds, Double(flops) / 1e9,
           Double(flops) / milliseconds / 1e6))
-    Standard.output("        ms      %   calls   GFLOP/s    GB/s       MB  operation")
+    Standard.output("        ms      %   calls   GFLOP/s    GB/s       MB  \(layers == nil ? "operation" : "layer")")
+    if let layers {
+      for row in layers {
+        line(row.milliseconds, row.calls, row.flops, row.bytes, row.layer.isEmpty ? "no layer" : row.layer)
+      }
+    } else {
+      printOperations()
+    }
+    line(elsewhereMilliseconds, nil, 0, 0, "elsewhere")
+  }
+
+  private func printOperations() {
     var shown = 0.0
     for (index, row) in operations.enumerated() {
       if milliseconds - elsewhereMilliseconds - shown < milliseconds / 100 {
@@ -63,7 +115,6 @@ struct PartProfile: Encodable {
         row.milliseconds, row.calls, row.flops, row.bytes,
         "\(row.kind) \(row.shape.map(String.init).joined(separator: "×")) \(row.format)")
     }
-    line(elsewhereMilliseconds, nil, 0, 0, "elsewhere")
   }
 
   private func line(_ time: Double, _ calls: Int?, _ flops: Int, _ bytes: Int, _ name: String) {

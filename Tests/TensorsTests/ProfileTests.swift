@@ -57,4 +57,43 @@ import Testing
     _ = x.linear(Tensor([29, 31], [Float](repeating: 1, count: 29 * 31)))
     #expect(!Profile.collect {}.contains { $0.operation.shape == [Self.rows, 31, 29] })
   }
+
+  @Test func tellsTheLayerOnEveryThread() throws {
+    let x = Tensor([197, 41], [Float](repeating: 1, count: 197 * 41))
+    let weight = Tensor([43, 41], [Float](repeating: 1, count: 43 * 41))
+    let found = Profile.collectEntries {
+      Profile.layer("blocks.1") {
+        Profile.layer("mlp") { _ = ComputePool.map(64) { _ in x.linear(weight) } }
+        Profile.layer("attn") {
+          _ = ComputePool.map(32) { i in Profile.layer("head.\(i % 2)") { x.linear(weight) } }
+        }
+        _ = x.linear(weight)
+      }
+      _ = x.linear(weight)
+      Profile.layer("blocks.0") { _ = x.linear(weight) }
+    }
+    let own = found.filter { $0.operation.shape == [197, 41, 43] }
+    let calls = Dictionary(uniqueKeysWithValues: own.map { ($0.layer, $0.total.calls) })
+    #expect(
+      calls == [
+        "blocks.1.mlp": 64, "blocks.1.attn.head.0": 16, "blocks.1.attn.head.1": 16, "blocks.1": 1, "": 1,
+        "blocks.0": 1,
+      ])
+    // As they were entered; which of the heads was first nobody knows.
+    let order = own.map(\.layer).filter { !$0.contains("head") }
+    #expect(order == ["blocks.1", "blocks.1.mlp", "blocks.0", ""])
+    let merged = Profile.merged(found).filter { $0.operation.shape == [197, 41, 43] }
+    #expect(merged.count == 1 && merged.first?.total.calls == 99)
+  }
+
+  @Test func layersEndWithTheirBodiesAndErrors() throws {
+    struct Failure: Error {}
+    let x = Tensor([193, 37], [Float](repeating: 1, count: 193 * 37))
+    let weight = Tensor([47, 37], [Float](repeating: 1, count: 47 * 37))
+    let found = Profile.collectEntries {
+      #expect(throws: Failure.self) { try Profile.layer("fails") { throw Failure() } }
+      _ = x.linear(weight)
+    }
+    #expect(found.filter { $0.operation.shape == [193, 37, 47] }.map(\.layer) == [""])
+  }
 }

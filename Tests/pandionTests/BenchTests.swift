@@ -6,7 +6,8 @@ import Testing
 
 @Suite struct BenchTests {
   @Test(arguments: [
-    [], ["picture.png", "--kernels"], ["--kernels", "--profile"], ["--kernels", "--only", "click"],
+    [], ["picture.png", "--kernels"], ["--kernels", "--profile"], ["--kernels", "--profile-by", "layer"],
+    ["picture.png", "--profile-by", "nothing"], ["--kernels", "--only", "click"],
     ["picture.png", "--repeat", "0"], ["picture.png", "--only", "nothing"],
   ])
   func refusesWhatDoesNotGoTogether(_ words: [String]) {
@@ -17,6 +18,23 @@ import Testing
     #expect(try Bench.parse(["picture.png", "--profile"]).profile)
     #expect(Bench.Part.profiled.allSatisfy { Bench.Part.allCases.contains($0) })
     #expect(Bench.Part.profiled.contains { $0.isLabelers } && Bench.Part.profiled.contains { !$0.isLabelers })
+  }
+
+  @Test func layersAreToldInTheirOrder() throws {
+    let x = Tensor([311, 83], [Float](repeating: 1, count: 311 * 83))
+    let (small, large) = (Tensor([5, 83]), Tensor([61, 83]))
+    func body() {
+      Profile.layer("first") { _ = x.linear(small) }
+      Profile.layer("second") { _ = (x.linear(small), x.linear(large)) }
+    }
+    let profile = try PartProfile("test", by: .layer, body)
+    let rows = try #require(profile.layers).filter { ["first", "second"].contains($0.layer) }
+    #expect(rows.map(\.layer) == ["first", "second"] && rows.map(\.calls) == [1, 2])
+    #expect(rows.map(\.flops) == [2 * 311 * 83 * 5, 2 * 311 * 83 * 66])
+    #expect(abs(rows[1].gflopsPerSecond * rows[1].milliseconds * 1e6 / Double(rows[1].flops) - 1) < 1e-6)
+    // Of operations the two small ones are one still.
+    #expect(profile.operations.first { $0.shape == [311, 83, 5] }?.calls == 2)
+    #expect(try PartProfile("test", body).layers == nil)
   }
 
   @Test func aProfileAddsUpToTheTimeThatPassed() throws {
