@@ -32,7 +32,7 @@ extension Image {
 
   /// Reads a picture file; its size is checked before it is read.
   ///
-  /// - Throws: `cannotOpen`, and what `decode` throws.
+  /// - Throws: `cannotOpen`, which names the file, and `tooLarge` of its bytes.
   public static func load(path: String, limits: DecodeLimits = .default) throws(ImagingError) -> Image {
     // Without O_NONBLOCK, opening a pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -56,6 +56,10 @@ extension Image {
       }
     }
     guard failure == 0 else { throw .cannotOpen(path: path, reason: String(cString: strerror(failure))) }
-    return try decode(bytes, limits: limits)
+    do {
+      return try decode(bytes, limits: limits)
+    } catch {
+      throw .cannotOpen(path: path, reason: "\(error)")
+    }
   }
 }

@@ -195,6 +195,9 @@ import Testing
     try Data(image.encodedPNG()).write(to: URL(fileURLWithPath: path))
     #expect(try Image.load(path: path) == image)
     #expect(throws: ImagingError.self) { try Image.load(path: path, limits: DecodeLimits(maxBytes: 20)) }
+    #expect(throws: ImagingError.cannotOpen(path: #filePath, reason: "the picture is neither a PNG nor a JPEG")) {
+      try Image.load(path: #filePath)
+    }
   }
 }
 
