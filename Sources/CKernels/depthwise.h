@@ -3,13 +3,14 @@
 // How many outputs beside each other share what is loaded: as many sums as registers hold beside a row of weights.
 #define CK_DEPTHWISE_RUN (CK_LANES == 16 ? 8 : 4)
 
-// A run of outputs of which nothing is padding, for a register of channels and its weight[k, k, CK_LANES]. `k`, `stride` and `run` are
+// A run of outputs of which nothing is padding, for a register of channels and its weight[k, k, CK_LANES]. `k` and `stride` are
 // constants where this is inlined; `left` is the first output's first column.
 static inline __attribute__((always_inline)) void CK_NAME(depthwise_run)(
     const float *const *rows, size_t channels, const float *weight, const float *bias, size_t k, size_t stride,
-    size_t run, size_t left, float *y) {
+    size_t left, float *y) {
 #pragma clang fp contract(fast)
-  CK_NAME(lanes) sums[CK_DEPTHWISE_RUN];
+  enum { run = CK_DEPTHWISE_RUN };
+  CK_NAME(lanes) sums[run];
 #pragma unroll
   for (size_t o = 0; o < run; o++) sums[o] = CK_NAME(load)(bias);
   for (size_t ky = 0; ky < k; ky++) {
@@ -58,7 +59,7 @@ static inline __attribute__((always_inline)) void CK_NAME(depthwise_channels)(
   for (; out_x + CK_DEPTHWISE_RUN <= out_width; out_x += CK_DEPTHWISE_RUN) {
     size_t left = out_x * stride - padding;
     if (left + (CK_DEPTHWISE_RUN - 1) * stride + k > width) break;
-    CK_NAME(depthwise_run)(rows, channels, own, bias, k, stride, CK_DEPTHWISE_RUN, left, y + out_x * channels);
+    CK_NAME(depthwise_run)(rows, channels, own, bias, k, stride, left, y + out_x * channels);
   }
   CK_NAME(depthwise_edge)(rows, width, channels, weight, bias, k, stride, padding, y, out_x, out_width);
 }

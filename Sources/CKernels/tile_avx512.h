@@ -59,4 +59,15 @@ static void pack_strip(const float *x, size_t stride, size_t count, size_t rows,
 static void pack_panel_rows(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
   pack_units(x, stride, count, 32, inner, CK_UNIT, NULL, CK_READ, panel);
 }
+
+// Rows of x[inner, count] → units [inner / CK_UNIT, width], width at most 32; the set's own.
+CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, uint32_t *out);
+
+static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
+  pack_columns(x, stride, count, 32, inner, panel);
+}
+
+static void pack_strip_columns(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
+  pack_columns(x, stride, count, rows, inner, strip);
+}
 #endif

@@ -23,7 +23,6 @@ CK_INLINE __m512i read_pairs(const float *x, size_t left, float factor) {
 
 #include "tile_avx512.h"
 
-// Rows of x[inner, count] → out[inner/2, width] of pairs, width at most 32.
 CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, uint32_t *out) {
   for (size_t k = 0; k < inner; k += 2, out += width)
     for (size_t first = 0; first < width; first += 16) {
@@ -34,14 +33,6 @@ CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t 
       __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
       _mm512_mask_storeu_epi32(out + first, lanes16(width - first), _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
     }
-}
-
-static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  pack_columns(x, stride, count, 32, inner, panel);
-}
-
-static void pack_strip_columns(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
-  pack_columns(x, stride, count, rows, inner, strip);
 }
 
 const ck_tiles ck_tiles_bf16_avx512 = {

@@ -20,22 +20,14 @@ CK_INLINE __m512i read_floats(const float *x, size_t left, float factor) {
 
 #include "tile_avx512.h"
 
-// Rows of x[inner, count] → out[inner, width], width at most 32.
-CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, float *out) {
+CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, uint32_t *units) {
+  float *out = (float *)units;
   __mmask16 low = lanes16(count), high = lanes16(count > 16 ? count - 16 : 0);
   __mmask16 to_low = lanes16(width), to_high = lanes16(width > 16 ? width - 16 : 0);
   for (size_t k = 0; k < inner; k++, out += width) {
     _mm512_mask_storeu_ps(out, to_low, _mm512_maskz_loadu_ps(low, x + k * stride));
     if (width > 16) _mm512_mask_storeu_ps(out + 16, to_high, _mm512_maskz_loadu_ps(high, x + k * stride + 16));
   }
-}
-
-static void pack_panel_columns(const float *x, size_t stride, size_t count, size_t inner, void *panel) {
-  pack_columns(x, stride, count, 32, inner, panel);
-}
-
-static void pack_strip_columns(const float *x, size_t stride, size_t count, size_t rows, size_t inner, void *strip) {
-  pack_columns(x, stride, count, rows, inner, strip);
 }
 
 const ck_tiles ck_tiles_avx512 = {
