@@ -7,7 +7,12 @@ import ZeroMQ
 
 @testable import Daemon
 
-struct FakeMemory: Held { let byteCount: Int }
+struct FakeMemory: Held {
+  let byteCount: Int
+  /// Of the picture.
+  var width = 32
+  var height = 24
+}
 
 /// Finds a square around each point; with `multimask` three of growing size. Can be held up to see what waits.
 final class FakeSegmenter: SegmentEngine {
@@ -21,7 +26,7 @@ final class FakeSegmenter: SegmentEngine {
   /// Ends the search for masks of everything, which goes on until then; nil ends at once.
   let found: DispatchSemaphore?
 
-  /// How many logits a mask has.
+  /// How many logits a mask has: less than 512, or so many of its rows.
   let logits: Int
 
   init(gate: DispatchSemaphore? = nil, found: DispatchSemaphore? = nil, logits: Int = 2) {
@@ -32,21 +37,23 @@ final class FakeSegmenter: SegmentEngine {
     embedded.add(1, ordering: .relaxed)
     started.signal()
     gate?.wait()
-    return FakeMemory(byteCount: 1000)
+    return FakeMemory(byteCount: 1000, width: image.width, height: image.height)
   }
 
   func predict(
     _ embedding: any Held, _ prompts: [Prompt], multimask: Bool, withLogits: Bool, isCancelled: () -> Bool
   ) throws -> [[FoundMask]] {
-    prompts.map { prompt in
+    let picture = embedding as? FakeMemory ?? FakeMemory(byteCount: 0)
+    return prompts.map { prompt in
       let point = prompt.points.first ?? Point(x: prompt.box?.x0 ?? 0, y: prompt.box?.y0 ?? 0)
       return (0..<(multimask ? 3 : 1)).map { size in
         var mask = FoundMask(
-          mask: square(Int(point.x), Int(point.y), 2 + 2 * size), predictedIoU: 0.5 + 0.1 * Float(size),
-          stabilityScore: 0.9)
+          mask: square(Int(point.x), Int(point.y), 2 + 2 * size, width: picture.width, height: picture.height),
+          predictedIoU: 0.5 + 0.1 * Float(size), stabilityScore: 0.9)
         if withLogits {
           mask.logits = FoundMask.Logits(
-            height: 1, width: logits, values: (0..<logits).map { $0.isMultiple(of: 2) ? 1.5 : -2 })
+            height: max(1, logits / 512), width: min(logits, 512),
+            values: (0..<logits).map { $0.isMultiple(of: 2) ? 1.5 : -2 })
         }
         return mask
       }
@@ -66,11 +73,11 @@ final class FakeSegmenter: SegmentEngine {
   }
 }
 
-/// A square of side 2·half around a point of a 32×24 picture.
-func square(_ x: Int, _ y: Int, _ half: Int) -> RunLengthEncoding {
-  var mask = BitMask(width: 32, height: 24)
-  for row in max(0, y - half)..<min(24, y + half) {
-    for column in max(0, x - half)..<min(32, x + half) { mask[column, row] = true }
+/// A square of side 2·half around a point of a picture.
+func square(_ x: Int, _ y: Int, _ half: Int, width: Int = 32, height: Int = 24) -> RunLengthEncoding {
+  var mask = BitMask(width: width, height: height)
+  for row in max(0, y - half)..<min(height, y + half) {
+    for column in max(0, x - half)..<min(width, x + half) { mask[column, row] = true }
   }
   return RunLengthEncoding(mask)
 }

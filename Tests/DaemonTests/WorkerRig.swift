@@ -34,9 +34,11 @@ final class WorkerRig {
   func scripted(_ name: String) throws -> ScriptedWorker { try ScriptedWorker(context, pool, name) }
 
   /// A worker on threads of its own, which leaves with `stop`.
-  func worker(_ name: String, _ segmenter: FakeSegmenter = FakeSegmenter()) throws -> RunningWorker {
+  func worker(
+    _ name: String, _ segmenter: FakeSegmenter = FakeSegmenter(), through endpoint: String? = nil
+  ) throws -> RunningWorker {
     let process = try WorkerProcess(
-      SegmentService(segmenter), endpoint: pool.boundEndpoints[0], name: name, timing: pool.timing)
+      SegmentService(segmenter), endpoint: endpoint ?? pool.boundEndpoints[0], name: name, timing: pool.timing)
     let running = RunningWorker(process)
     pool.awaitWorkers(of: [.segment])
     return running

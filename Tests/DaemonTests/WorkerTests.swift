@@ -54,6 +54,25 @@ import ZeroMQ
     try rig.stop()
   }
 
+  /// A picture on its way there, and logits on their way back, take longer than a silence may: heartbeats wait behind them.
+  @Test func aSlowLineIsNoDeath() throws {
+    let rig = try WorkerRig()
+    let line = try SlowLine(to: rig.pool.boundEndpoints[0], bytesPerSecond: 400_000)
+    let worker = try rig.worker("far", FakeSegmenter(logits: 1 << 18), through: line.endpoint)
+    let client = try rig.client()
+    let header =
+      #"{"v":1,"op":"segment","logits":true,"multimask":false,"image":{"blob":0,"encoding":"rgb8","width":640,"height":480},"prompts":[{"points":[[16,12]]}]}"#
+    let begin = ContinuousClock.now
+    try client.send([Array(header.utf8), [UInt8](repeating: 7, count: 640 * 480 * 3)])
+    let reply = try client.receive(timeout: 30_000).frames
+    #expect(reply.last?.count == 1 << 20, "\(String(decoding: reply[0], as: UTF8.self).prefix(200))")
+    #expect(.now - begin > rig.pool.timing.silence * 6)
+    let stats = try rig.stats()
+    #expect(stats["lost"] == .integer(0) && stats["retried"] == .integer(0) && stats["strange"] == .integer(0))
+    #expect(worker.leave())
+    try rig.stop()
+  }
+
   @Test func whatEndsTwoWorkersIsPoison() throws {
     let rig = try WorkerRig()
     let client = try rig.client()

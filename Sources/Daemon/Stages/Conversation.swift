@@ -15,7 +15,7 @@ final class Conversation {
   private let socket: Socket
   /// The jobs that the daemon waits for, by ticket.
   private var jobs: [UInt64: StageWork] = [:]
-  private var heard = ContinuousClock.now
+  private var heard = LastHeard(over: nil)
   private var said = ContinuousClock.now
   private var messages = 0
   /// It has said goodbye.
@@ -42,7 +42,8 @@ final class Conversation {
       if poller.isReady(bellIndex) { while try worker.bell.receive() != nil {} }
       for news in worker.outbox.takeAll() { try pass(on: news) }
       if isLeaving, !isWelcome { return .done }
-      if .now - heard > worker.timing.silence * 2 { return isLeaving ? .done : .silence }
+      _ = heard.hearsPart(after: worker.timing.silence)
+      if heard.silence > worker.timing.silence * 2 { return isLeaving ? .done : .silence }
       if .now - said > heartbeat { try say(.heartbeat(progress: ComputePool.progress &+ messages)) }
     }
   }
@@ -62,7 +63,7 @@ final class Conversation {
     let limits = MessageLimits(frames: StageProtocol.blobs, bytes: StageProtocol.bytes)
     for _ in 0..<64 {
       guard let received = try socket.receive(limits: limits) else { return nil }
-      heard = .now
+      heard = LastHeard(over: socket.lastConnection)
       guard received.droppedFrames == 0, let message = MessageToWorker(received.frames) else { continue }
       switch message {
       case .job(let job):

@@ -19,7 +19,7 @@ final class WorkerHub: @unchecked Sendable {
     var jobs: [Lane: Set<UInt64>] = [:]
     /// What it is thought to hold, the last one last.
     var handles: [String] = []
-    var heard = ContinuousClock.now
+    var heard: LastHeard
     var progress = -1
     var progressed = ContinuousClock.now
     var isLeaving = false
@@ -132,7 +132,7 @@ final class WorkerHub: @unchecked Sendable {
       send(.again, to: identity)
       return
     }
-    workers[identity]?.heard = .now
+    workers[identity]?.heard = LastHeard(over: socket.lastConnection)
     switch message {
     case .ready, .unknownVersion: break
     case .heartbeat(let progress):
@@ -173,7 +173,7 @@ final class WorkerHub: @unchecked Sendable {
       send(.refused(reason), to: identity)
       return
     }
-    workers[identity] = Worker(ready: ready)
+    workers[identity] = Worker(ready: ready, heard: LastHeard(over: socket.lastConnection))
     orphaned[ready.stage] = nil
     pool.withState { $0.models[ready.stage] = ready.model }
     pool.withState { $0.isReady }(ready.name)
@@ -282,9 +282,12 @@ final class WorkerHub: @unchecked Sendable {
 
   private func buryTheDead() {
     let now = ContinuousClock.now
+    let longest = pool.timing.silence
     for (identity, worker) in workers {
       let isStalled = !worker.isIdle && now - worker.progressed > pool.timing.stall
-      if now - worker.heard > pool.timing.silence || isStalled { lose(identity, blame: true) }
+      // Its heartbeats wait behind what comes slowly, and it waits for the answers.
+      if workers[identity]?.heard.hearsPart(after: longest / 3) == true { send(.alive, to: identity) }
+      if isStalled || workers[identity]?.heard.silence ?? .zero > longest { lose(identity, blame: true) }
     }
   }
 
