@@ -8,6 +8,9 @@ import Synchronization
 /// never ends would take all memory. So somebody looks at the TCP connections of this process: one that has sent more
 /// than a message may have since its last message is cut, and so is the largest where they have too much in all, or where the
 /// process has grown by too much (a frame of one byte takes some sixty). The client connects anew.
+///
+/// It also ends those over which nothing comes any more, not even the answers to heartbeats. The library could, but it counts
+/// messages: a large one over a slow line would end its own connection.
 final class IncomingGuard: Sendable {
   struct Limits: Sendable, Equatable {
     /// Of one message, in bytes on the wire.
@@ -18,6 +21,8 @@ final class IncomingGuard: Sendable {
     var growth: Int
     /// What is too little to be cut for all that.
     var small = 8 << 20
+    /// How long a connection may carry nothing: three heartbeats.
+    var silence = Duration.seconds(15)
   }
 
   private let limits: Limits
@@ -31,10 +36,13 @@ final class IncomingGuard: Sendable {
 
   /// What is known of a connection since its last message.
   struct Arrival: Equatable {
+    var remotePort: Int32 = 0
     /// What had come over it by then, in bytes, and the process's memory.
     var base: Int
     var memory: Int
     var bytes: Int
+    /// When the last byte was seen to have come.
+    var last = ContinuousClock.now
   }
 
   /// - Parameters:
@@ -70,12 +78,16 @@ final class IncomingGuard: Sendable {
     let memory = Self.residentBytes
     let before = arrivals.withLock { $0 }
     var now: [Int32: Arrival] = [:]
-    for (descriptor, received) in received() {
-      var arrival = before[descriptor] ?? Arrival(base: 0, memory: memory, bytes: 0)
-      // A message came, or a descriptor became another connection.
-      if messages[descriptor] != nil || received < arrival.base { (arrival.base, arrival.memory) = (received, memory) }
+    for (descriptor, remotePort, received) in received() {
+      var arrival = Arrival(remotePort: remotePort, base: 0, memory: memory, bytes: 0)
+      // Unless the descriptor has become another connection.
+      if let known = before[descriptor], known.remotePort == remotePort, received >= known.base { arrival = known }
+      if received != arrival.base + arrival.bytes { arrival.last = .now }
+      if messages[descriptor] != nil { (arrival.base, arrival.memory) = (received, memory) }
       arrival.bytes = received - arrival.base
       now[descriptor] = arrival
+      // The library closes it when it sees that.
+      if .now - arrival.last > limits.silence, isWatched(descriptor) { shutdown(descriptor, Int32(SHUT_RDWR)) }
     }
     for (descriptor, reason) in Self.excessive(now, limits, memory: memory) {
       // It may have become another meanwhile.
@@ -115,12 +127,13 @@ final class IncomingGuard: Sendable {
   }
 
   /// What has come over each connection to our ports, in bytes.
-  private func received() -> [(Int32, Int)] {
+  private func received() -> [(descriptor: Int32, remotePort: Int32, bytes: Int)] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
     return names.compactMap { name in
       guard let descriptor = Int32(name), isWatched(descriptor) else { return nil }
-      let bytes = received_tcp_bytes(descriptor)
-      return bytes < 0 ? nil : (descriptor, Int(bytes))
+      // What listens, or is not connected yet, has nobody on the other side.
+      let (remotePort, bytes) = (remote_tcp_port(descriptor), received_tcp_bytes(descriptor))
+      return remotePort < 0 || bytes < 0 ? nil : (descriptor, remotePort, Int(bytes))
     }
   }
 

@@ -63,21 +63,24 @@ extension Socket {
     try handle.set(ZMQ_CURVE_SECRETKEY, text: keys.secretKey)
   }
 
-  /// Sets a ROUTER up for strangers, on what is bound from now on: who connects and says nothing, vanishes, or does not read
+  /// Sets a ROUTER up for strangers, on what is bound from now on: who connects and says nothing, or does not read
   /// is let go of, and what cannot be sent to a client is told instead of dropped in silence.
   public func guardAgainstStrangers() throws(ZeroMQError) {
     try handle.set(ZMQ_ROUTER_MANDATORY, Int32(1))
     try endIdleConnections()
   }
 
-  /// Sets a socket up for others that may vanish, on what is bound and connected from now on: a connection that says nothing,
-  /// has no end any more, or whose other side does not read is let go of. A socket that connects tries again.
+  /// Sets a socket up for others that may vanish, on what is bound and connected from now on: a connection whose other side does
+  /// not come to the end of its greeting, or does not read, is let go of; each that lives says something every five seconds.
+  /// A socket that connects tries again.
   public func endIdleConnections() throws(ZeroMQError) {
     try handle.set(ZMQ_BACKLOG, Int32(1024))
     try handle.set(ZMQ_HANDSHAKE_IVL, Int32(5_000))
     try handle.set(ZMQ_HEARTBEAT_IVL, Int32(5_000))
-    try handle.set(ZMQ_HEARTBEAT_TIMEOUT, Int32(15_000))
-    try handle.set(ZMQ_HEARTBEAT_TTL, Int32(20_000))
+    // The answer waits behind a large message over a slow line, so the library shall not wait for it: whoever uses this
+    // looks at what has come. So may the other side have to wait for the end of a reply.
+    try handle.set(ZMQ_HEARTBEAT_TIMEOUT, Int32(0))
+    try handle.set(ZMQ_HEARTBEAT_TTL, Int32(120_000))
     // Heartbeats wait behind a reply that a client does not read; the kernel gives up on such a connection.
     try handle.set(ZMQ_TCP_MAXRT, Int32(20_000))
   }

@@ -78,6 +78,14 @@ import ZeroMQ
       return true
     }
 
+    /// Whether the other side has not ended it.
+    var isOpen: Bool {
+      var bytes = [UInt8](repeating: 0, count: 1 << 16)
+      var count = 1
+      while count > 0 { count = recv(descriptor, &bytes, bytes.count, Int32(MSG_DONTWAIT)) }
+      return count < 0 && (errno == EAGAIN || errno == EINTR)
+    }
+
     private func receive(_ count: Int) throws -> [UInt8] {
       var bytes = [UInt8](repeating: 0, count: count)
       try #require(recv(descriptor, &bytes, count, Int32(MSG_WAITALL)) == count)
@@ -148,6 +156,25 @@ import ZeroMQ
     let stream = #"{"v":1,"op":"models"} "#
     let messages = kind == "DEALER" ? stats["requests"]?["models"] : stats["cameras"]?["streams"]?[stream]?["received"]
     #expect(messages == .integer(2))
+    #expect(try rig.isServing())
+    try rig.stop()
+  }
+
+  /// A message that takes longer than a silence may is let come; who says nothing, not even the answer to a heartbeat, is not waited for.
+  @Test func aSlowMessageComesAndASilentConnectionEnds() throws {
+    let rig = try Rig {
+      $0.incoming = IncomingGuard.Limits(message: 1 << 20, all: 4 << 20, growth: 1 << 30, silence: .seconds(7))
+    }
+    let (slow, silent) = (try Raw(rig.endpoint, as: "DEALER"), try Raw(rig.endpoint, as: "DEALER"))
+    let request = Array(#"{"v":1,"op":"models"}"#.utf8) + [UInt8](repeating: 32, count: 200)
+    #expect(slow.send([0, UInt8(request.count)]))
+    for piece in stride(from: 0, to: request.count, by: 10) {
+      #expect(slow.send(Array(request[piece..<min(piece + 10, request.count)])))
+      usleep(1_000_000)
+    }
+    let requests = try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)["requests"]
+    #expect(requests?["models"] == .integer(1))
+    #expect(slow.send([0, 1, 7]) && !silent.isOpen && slow.isOpen)
     #expect(try rig.isServing())
     try rig.stop()
   }

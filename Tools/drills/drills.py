@@ -3,6 +3,7 @@
 import argparse, json, random, struct, subprocess, sys, tempfile, threading, time, uuid
 import zmq
 from daemon import *
+from machine import Machine
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--long", action="store_true")
@@ -414,6 +415,101 @@ def workers():
         and codes["answered"] > len(asked) * 0.9 and stats["lost"] >= count * 0.9)
 
 
+def machines():
+    """Workers on two other machines, by key: the same answers, cables pulled under load, a line that is slow."""
+    if os.geteuid() != 0: return print("machines   not run: network namespaces take root", flush=True)
+    folder = tempfile.mkdtemp(prefix="pandion-machines-")
+    make = lambda *words: subprocess.run([options.pandion, "keygen", folder, *words], check=True, capture_output=True, text=True)
+    make("--client", "robot", "--file", f"{folder}/robot.key")
+    make("--worker", "far", "--file", f"{folder}/far.key")
+    secret = open(f"{folder}/robot.key", "rb").read().strip()
+    keys = (open(f"{folder}/server.pub", "rb").read().strip(), zmq.curve_public(secret), secret)
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    stages, others = ["segment", "extract", "language"], [Machine(1), Machine(2)]
+    daemon = start("--workers", ",".join(f"{stage}=0" for stage in stages), "--workers-endpoint", f"tcp://0.0.0.0:{port}",
+                   "--keys", folder, "--endpoint", f"tcp://{others[0].near}:{port + 1}")
+
+    def work(machine, key):
+        for stage in stages:
+            machine.start(options.pandion, "serve", "--stage", stage, "--connect", f"tcp://{machine.near}:{port}", "--threads", "1",
+                          "--key", key, "--server-key", f"{folder}/server.pub", log=daemon.log)
+
+    def until(holds, seconds=30):
+        """How long it took until there were so many workers."""
+        begin = time.monotonic()
+        while not holds(daemon.stats()["workers"]):
+            assert time.monotonic() - begin < seconds, daemon.stats()["workers"]
+            time.sleep(0.05)
+        return time.monotonic() - begin
+
+    try:
+        # A client's key makes no worker.
+        work(others[0], f"{folder}/robot.key")
+        time.sleep(3)
+        refused = all(daemon.stats()["workers"][stage] == 0 for stage in stages)
+        for process in others[0].processes: process.kill()
+        for machine in others: work(machine, f"{folder}/far.key")
+        until(lambda now: all(now[stage] == 2 for stage in stages))
+        client = Client(daemon.endpoint, keys=keys)
+        plain = start()
+        local, label = Client(plain.endpoint), {"op": "label", "image": {"blob": 0, "encoding": "jpeg"}, "prompts": CLICK, "id": "1"}
+        same = client.ask(label, PICTURE, timeout=60) == local.ask(label, PICTURE, timeout=60)
+        plain.stop()
+
+        handle, asked, replies, codes, worst = client.handle(), {}, {}, {}, 0
+        def load(seconds, goes_on=True):
+            nonlocal worst
+            end = time.monotonic() + seconds
+            while time.monotonic() < end and (goes_on or len(replies) < len(asked)):
+                while goes_on and len(asked) - len(replies) < 6:
+                    request = {**label, "image": {"handle": handle}, "id": uuid.uuid4().hex,
+                               "prompts": [{"points": [[random.uniform(0, 300), random.uniform(0, 200)]], "point_labels": [1]}]}
+                    asked[request["id"]] = time.monotonic()
+                    client.send(request)
+                if reply := client.receive(0.2):
+                    replies[reply["id"]] = replies.get(reply["id"], 0) + 1
+                    code = reply.get("error", {}).get("code", "answered")
+                    codes[code] = codes.get(code, 0) + 1
+                    worst = max(worst, time.monotonic() - asked[reply["id"]])
+
+        back = []
+        for number in range(10 if options.long else 2):
+            machine = others[number % 2]
+            load(2)
+            machine.plug(False)
+            load(8)
+            machine.plug(True)
+            load(1)
+            back.append(until(lambda now: all(now[stage] == 2 for stage in stages)))
+        load(60, goes_on=False)
+        time.sleep(0.5)
+        load(0.2)
+        load(60, goes_on=False)
+        lost = daemon.stats()["workers"]["lost"]
+        unanswered, twice = len(asked) - len(replies), sum(count > 1 for count in replies.values())
+
+        # Through a line of 30 kB/s a picture takes half a minute, its logits ten seconds.
+        for process in others[1].processes: process.terminate()
+        until(lambda now: all(now[stage] == 1 for stage in stages))
+        others[0].slow(30)
+        image = {"blob": 0, "encoding": "rgb8", "width": 640, "height": 480}
+        begin = time.monotonic()
+        reply = client.ask({"op": "segment", "image": image, "prompts": CLICK, "logits": True}, random.Random(5).randbytes(640 * 480 * 3), timeout=120)
+        slow, slow_lost = time.monotonic() - begin, daemon.stats()["workers"]["lost"] - lost
+        others[0].slow(None)
+        row("machines", f"two other machines by key: {'the same answer' if same else 'ANOTHER ANSWER'}, a client's key makes {'no' if refused else 'A'} worker; "
+            f"{len(back)} cables pulled for 8 s under load: {len(asked)} ids, {unanswered} unanswered, {twice} answered twice, "
+            f"{', '.join(f'{n} {c}' for c, n in sorted(codes.items()))}, {worst:.1f} s at most, {lost} workers given up, back {max(back):.1f} s after; "
+            f"a click over a line of 30 kB/s: {slow:.0f} s, {slow_lost} workers given up",
+            same and refused and unanswered == twice == 0 and set(codes) == {"answered"} and lost >= 3 * len(back) and worst < 12
+            and "masks" in (reply or {}) and slow > 25 and slow_lost == 0)
+    finally:
+        for machine in others: machine.remove()
+    daemon.stop()
+
+
 def cameras():
     """Three cameras of 30 frames a second, each new, beside somebody who clicks; then a flood of frames too."""
     seconds = 60 if options.long else 8
@@ -528,7 +624,7 @@ def soak():
     daemon.stop()
 
 
-DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, workers, cameras, crossing, soak]
+DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, workers, machines, cameras, crossing, soak]
 if options.drills[:1] == ["flood"]:
     flood(options.drills[1], *map(int, options.drills[2:]))
     sys.exit()
