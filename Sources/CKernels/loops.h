@@ -119,82 +119,7 @@ static void CK_NAME(softmax_rows)(float *restrict x, size_t rows, size_t cols) {
   }
 }
 
-// The softmax down groups of `terms` rows, each column on its own: lanes are columns, so few terms cost nothing extra.
-static void CK_NAME(softmax_columns)(float *x, size_t groups, size_t terms, size_t cols) {
-  enum { WIDTH = 64 };
-  for (size_t g = 0; g < groups; g++) {
-    for (size_t first = 0; first < cols; first += WIDTH) {
-      float *base = x + g * terms * cols + first;
-      size_t n = cols - first < WIDTH ? cols - first : WIDTH;
-      float tops[WIDTH], sums[WIDTH];
-      for (size_t i = 0; i < n; i++) {
-        tops[i] = base[i];
-        sums[i] = 0;
-      }
-      for (size_t t = 1; t < terms; t++)
-        for (size_t i = 0; i < n; i++) tops[i] = base[t * cols + i] > tops[i] ? base[t * cols + i] : tops[i];
-      for (size_t t = 0; t < terms; t++)
-        for (size_t i = 0; i < n; i++) {
-          float e = CK_NAME(exp_below)(base[t * cols + i] - tops[i]);
-          base[t * cols + i] = e;
-          sums[i] += e;
-        }
-      for (size_t i = 0; i < n; i++) sums[i] = 1.0f / sums[i];
-      for (size_t t = 0; t < terms; t++)
-        for (size_t i = 0; i < n; i++) base[t * cols + i] *= sums[i];
-    }
-  }
-}
-
-// What goes down the columns of a panel: lanes are columns, WIDTH of them at a time.
-enum { CK_NAME(column_width) = 64 };
-
-static void CK_NAME(scale_columns)(float *restrict x, size_t rows, size_t cols, size_t stride,
-                                   const float *restrict factors) {
-  for (size_t r = 0; r < rows; r++)
-    for (size_t i = 0; i < cols; i++) x[r * stride + i] *= factors[i];
-}
-
-static void CK_NAME(join_columns)(float *restrict x, const float *restrict y, size_t rows, size_t cols,
-                                  const float *restrict factors, const float *restrict offsets) {
-  for (size_t r = 0; r < rows; r++)
-    for (size_t i = 0; i < cols; i++) x[r * cols + i] = (x[r * cols + i] + y[r * cols + i]) * factors[i] + offsets[r];
-}
-
-static void CK_NAME(dot_columns)(const float *restrict x, const float *restrict y, size_t rows, size_t cols,
-                                 float *restrict sums) {
-#pragma clang fp contract(fast)
-  for (size_t first = 0; first < cols; first += CK_NAME(column_width)) {
-    size_t n = cols - first < CK_NAME(column_width) ? cols - first : CK_NAME(column_width);
-    float own[CK_NAME(column_width)];
-    memcpy(own, sums + first, n * sizeof(float));
-    for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < n; i++) own[i] += x[r * cols + first + i] * y[r * cols + first + i];
-    memcpy(sums + first, own, n * sizeof(float));
-  }
-}
-
-static void CK_NAME(norm_columns)(float *restrict x, size_t rows, size_t cols, const float *restrict weight,
-                                  const float *restrict bias, float eps) {
-#pragma clang fp contract(fast)
-  for (size_t first = 0; first < cols; first += CK_NAME(column_width)) {
-    size_t n = cols - first < CK_NAME(column_width) ? cols - first : CK_NAME(column_width);
-    float *restrict base = x + first;
-    float means[CK_NAME(column_width)] = {0}, squares[CK_NAME(column_width)] = {0};
-    for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < n; i++) means[i] += base[r * cols + i];
-    for (size_t i = 0; i < n; i++) means[i] /= (float)rows;
-    for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < n; i++) {
-        float d = base[r * cols + i] - means[i];
-        squares[i] += d * d;
-      }
-    for (size_t i = 0; i < n; i++) squares[i] = 1.0f / sqrtf(squares[i] / (float)rows + eps);
-    for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < n; i++)
-        base[r * cols + i] = (base[r * cols + i] - means[i]) * squares[i] * weight[r] + bias[r];
-  }
-}
+#include "columns.h"
 
 static void CK_NAME(interleave)(const float *restrict a, const float *restrict b, const float *restrict c,
                                 const float *restrict d, size_t n, float *restrict y) {
@@ -403,6 +328,7 @@ const ck_kernels CK_SET = {
     .scale_columns = CK_NAME(scale_columns),
     .join_columns = CK_NAME(join_columns),
     .dot_columns = CK_NAME(dot_columns),
+    .weigh_columns = CK_NAME(weigh_columns),
     .norm_columns = CK_NAME(norm_columns),
     .interleave = CK_NAME(interleave),
     .blend = CK_NAME(blend),

@@ -137,9 +137,9 @@ extension ImageSide.Block {
         guard let out = out.baseAddress else { return }
         if let state {
           softmax.scale(by: state.scale[0])
-          softmax.mix(columns: state.coefficients, into: out + question.width, stride: columns)
+          softmax.mix(state.coefficients, into: out + question.width, stride: columns)
         }
-        softmax.mix(stages[stage].values, heads: heads, width: question.width, into: out, stride: columns)
+        softmax.mix(stages[stage].values, heads: heads, into: out, stride: columns)
       }
       return Glimpse(mixed: mixed, tops: softmax.tops, sums: softmax.sums)
     }

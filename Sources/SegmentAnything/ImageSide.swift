@@ -37,7 +37,7 @@ struct ImageSide: Sendable {
   struct Stage: Sendable {
     /// `[d, N]`; in the first stage with the positions.
     let keys: Panels
-    /// `[N, d]`
+    /// `[d, N]`
     let values: Panels
     let update: Update?
   }
@@ -133,7 +133,8 @@ extension TwoWayTransformer {
         update = self.update(stage, located: located, u: u, centred: centred)
         u = centred.multipliedByRow(layers[stage].norm4.weight)
       }
-      stages.append(ImageSide.Stage(keys: Panels(transposing: keys), values: Panels(values), update: update))
+      stages.append(
+        ImageSide.Stage(keys: Panels(transposing: keys), values: Panels(transposing: values), update: update))
     }
     return ImageSide.Block(
       cells: cells.shape[0], stages: stages, upscaled: Panels(transposing: u.multiplied(by: upscaling)))

@@ -30,11 +30,28 @@ extension SegmentAnything {
   public func predict(
     _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool
   ) throws(SegmentAnythingError) -> [Prediction] {
+    try grouped(embedding, prompts) { predict(embedding, checked: $0, multimask: multimask).map(\.prediction) }
+  }
+
+  /// What `predict` cuts masks out of, and nothing else: the prompt encoder and the mask decoder alone.
+  ///
+  /// - Returns: for each prompt its low-resolution logits, `[M, 4h, 4w]`.
+  public func lowResLogits(
+    _ embedding: ImageEmbedding, _ prompts: [Prompt], multimask: Bool
+  ) throws(SegmentAnythingError) -> [Tensor] {
+    try grouped(embedding, prompts) { group in
+      let decoded = decode(embedding, checked: group).map(\.decoded)
+      return ComputePool.map(decoded.count) { logits(decoded[$0], embedding, multimask: multimask).logits }
+    }
+  }
+
+  /// Checks all prompts, then does something with some of them at a time.
+  private func grouped<Result>(
+    _ embedding: ImageEmbedding, _ prompts: [Prompt], _ body: ([Prompt]) -> [Result]
+  ) throws(SegmentAnythingError) -> [Result] {
     for (i, prompt) in prompts.enumerated() { try validate(prompt, index: i, embedding) }
     return stride(from: 0, to: prompts.count, by: Self.group).flatMap { first in
-      predict(
-        embedding, checked: Array(prompts[first..<min(first + Self.group, prompts.count)]), multimask: multimask
-      ).map(\.prediction)
+      body(Array(prompts[first..<min(first + Self.group, prompts.count)]))
     }
   }
 
@@ -60,6 +77,16 @@ extension SegmentAnything {
   typealias Traced = (prediction: Prediction, sparse: Tensor, dense: Tensor?)
 
   func predict(_ embedding: ImageEmbedding, checked prompts: [Prompt], multimask: Bool) -> [Traced] {
+    let decoded = decode(embedding, checked: prompts)
+    let predictions = ComputePool.map(decoded.count) {
+      prediction(decoded[$0].decoded, embedding, multimask: multimask)
+    }
+    return zip(predictions, decoded).map { ($0, $1.sparse, $1.dense) }
+  }
+
+  private func decode(
+    _ embedding: ImageEmbedding, checked prompts: [Prompt]
+  ) -> [(decoded: MaskDecoder.Decoded, sparse: Tensor, dense: Tensor?)] {
     let frame = embedding.frame
     let sparse = prompts.map { prompt in
       var inModel = ModelPrompt(points: prompt.points.map { frame.model($0) }, labels: prompt.pointLabels)
@@ -80,9 +107,7 @@ extension SegmentAnything {
       guard let dense else { continue }
       decoded[i] = decode(imageSide(embedding.features, dense: dense), [sparse[i]])[0]
     }
-    let done = decoded.compactMap { $0 }
-    let predictions = ComputePool.map(done.count) { prediction(done[$0], embedding, multimask: multimask) }
-    return prompts.indices.map { (predictions[$0], sparse[$0], dense[$0]) }
+    return zip(decoded.compactMap { $0 }, zip(sparse, dense)).map { ($0, $1.0, $1.1) }
   }
 
   /// - Parameter sparse: the embeddings of each prompt, `[N, C]`.
@@ -90,11 +115,17 @@ extension SegmentAnything {
     maskDecoder.decode(image, sparse: sparse, positions: cellPositions, positionSide)
   }
 
+  private func logits(
+    _ decoded: MaskDecoder.Decoded, _ embedding: ImageEmbedding, multimask: Bool
+  ) -> (tokens: [Int], logits: Tensor) {
+    let tokens = maskDecoder.tokens(multimask: multimask, iou: decoded.iou)
+    return (tokens, maskDecoder.masks(decoded, tokens: tokens, fine: embedding.fine))
+  }
+
   private func prediction(
     _ decoded: MaskDecoder.Decoded, _ embedding: ImageEmbedding, multimask: Bool
   ) -> Prediction {
-    let tokens = maskDecoder.tokens(multimask: multimask, iou: decoded.iou)
-    let logits = maskDecoder.masks(decoded, tokens: tokens, fine: embedding.fine)
+    let (tokens, logits) = logits(decoded, embedding, multimask: multimask)
     let upsampler = MaskUpsampler(side: maskSide, frame: embedding.frame)
     let cut = upsampler.threshold(all: logits, offset: 1)
     return Prediction(

@@ -71,68 +71,20 @@ public struct BlockSoftmax {
     Columns.scale(weights, rows: rows, columns: cells, stride: stride, by: factors)
   }
 
-  /// `Σ weight · values`, of each head its own columns.
+  /// `Σ weight · z`, of each head its own rows: `[heads·T, rows / heads]`.
   ///
   /// - Parameters:
-  ///   - values: the cells' `[cells, heads·e]`.
-  ///   - out: `[rows, e]`, rows `outStride` apart.
+  ///   - z: the cells' numbers in columns, `[rows, cells]`.
+  ///   - out: `[heads·T, rows / heads]`, rows `outStride` apart.
   public func mix(
-    _ values: Panels, heads: Int, width e: Int, into out: UnsafeMutablePointer<Float>, stride outStride: Int
+    _ z: Panels, heads: Int = 1, into out: UnsafeMutablePointer<Float>, stride outStride: Int
   ) {
-    let (w, tiles) = (Panels.width, Precision.fp32.tiles)
-    let (terms, height) = (rows / heads, Strips.slack)
-    let strip = Buffer(bytes: Int(tiles.strip_bytes(height, cells)))
-    let sums = Buffer(uninitialized: height * w)
+    let (terms, own) = (rows / heads, z.rows / heads)
     for head in 0..<heads {
-      for first in Swift.stride(from: 0, to: terms, by: height) {
-        let (row, count) = (head * terms + first, min(height, terms - first))
-        let padded = Int(tiles.strip_rows(count))
-        tiles.pack_strip(weights + row * stride, stride, count, padded, cells, strip.bytes)
-        let columns = head * e..<(head + 1) * e
-        for panel in columns.lowerBound / w...(columns.upperBound - 1) / w {
-          tiles.multiply(padded, strip.bytes, values[panel], cells, sums.base, w, 0)
-          let mine = max(columns.lowerBound, panel * w)..<min(columns.upperBound, (panel + 1) * w)
-          for i in 0..<count {
-            (out + (row + i) * outStride + mine.lowerBound - columns.lowerBound).update(
-              from: sums.base + i * w + mine.lowerBound - panel * w, count: mine.count)
-          }
-        }
-      }
-    }
-  }
-
-  /// `Σ weight · z`.
-  ///
-  /// - Parameters:
-  ///   - z: the cells' numbers in columns, `[J, cells]`.
-  ///   - out: `[rows, J]`, rows `outStride` apart.
-  public func mix(columns z: Panels, into out: UnsafeMutablePointer<Float>, stride outStride: Int) {
-    let (w, tiles, height) = (Panels.width, Precision.fp32.tiles, Strips.slack)
-    let stripBytes = Int(tiles.strip_bytes(height, cells))
-    let count = (rows + height - 1) / height
-    let strips = Buffer(bytes: count * stripBytes)
-    for strip in 0..<count {
-      let here = min(height, rows - strip * height)
-      tiles.pack_strip(
-        weights + strip * height * stride, stride, here, tiles.strip_rows(here), cells,
-        strips.bytes + strip * stripBytes)
-    }
-    // Cells in rows, for so many of their numbers at a time.
-    let turned = Buffer(uninitialized: z.count * w * w)
-    let sums = Buffer(uninitialized: height * w)
-    for first in Swift.stride(from: 0, to: z.rows, by: w) {
-      let columns = min(w, z.rows - first)
-      for panel in 0..<z.count {
-        tiles.pack_panel_rows(z[panel] + first * w, w, columns, w, turned.base + panel * w * w)
-      }
-      for strip in 0..<count {
-        let here = min(height, rows - strip * height)
-        tiles.multiply(
-          tiles.strip_rows(here), strips.bytes + strip * stripBytes, turned.base, cells, sums.base, w, 0)
-        for i in 0..<here {
-          (out + (strip * height + i) * outStride + first).update(from: sums.base + i * w, count: columns)
-        }
-      }
+      kernels.weigh_columns(
+        weights + head * terms * stride, stride, terms, z[0] + head * own * Panels.width, Panels.width, z.rows, own,
+        cells,
+        out + head * terms * outStride, outStride)
     }
   }
 }

@@ -13,7 +13,8 @@ struct Bench: ParsableCommand {
     abstract: "Time the models' parts on a picture.",
     discussion: """
       Each part runs once unmeasured, then --repeat times; the median counts, since other work only adds. Loading models is not \
-      measured. A random checkpoint takes as long as a trained one; only automatic masks depend on what is found. 'convnext' is \
+      measured. A random checkpoint takes as long as a trained one; only automatic masks depend on what is found. 'decode_64' is \
+      the prompt encoder and the mask decoder alone, 'points_64' has the masks at the picture's size too. 'convnext' is \
       the labeler's trunk, 'vision_trunk' that with the projector behind it.
       """)
 
@@ -23,6 +24,7 @@ struct Bench: ParsableCommand {
     case embed
     case click = "click"
     case points = "points_64"
+    case decode = "decode_64"
     case automatic = "automatic_masks"
     case convNeXt = "convnext"
     case trunk = "vision_trunk"
@@ -120,9 +122,11 @@ struct Bench: ParsableCommand {
     case .click:
       let prompt = click(0.5, 0.5)
       return { _ = try segmenter.predict(embedding, prompt, multimask: true) }
-    case .points:
+    case .points, .decode:
       let grid = (0..<64).map { click((Float($0 % 8) + 0.5) / 8, (Float($0 / 8) + 0.5) / 8) }
-      return { _ = try segmenter.predict(embedding, grid, multimask: true) }
+      return part == .points
+        ? { _ = try segmenter.predict(embedding, grid, multimask: true) }
+        : { _ = try segmenter.lowResLogits(embedding, grid, multimask: true) }
     default:
       let generator = try AutomaticMaskGenerator(segmenter, AutomaticMaskOptions(automatic.parameters()))
       return { _ = try generator.generate(image) }

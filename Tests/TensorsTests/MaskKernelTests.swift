@@ -75,6 +75,26 @@ import Testing
     }
   }
 
+  @Test(arguments: [(1, 1, 1), (3, 5, 31), (4, 4, 64), (7, 16, 256), (9, 2, 100)], [32, 16, 5])
+  func panelsAreWeighed(_ size: (rows: Int, count: Int, columns: Int), width: Int) {
+    let (stride, zRows, panels) = (size.columns + 3, size.count + 2, (size.columns + width - 1) / width)
+    let (x, z) = (noise(size.rows * stride), noise(panels * zRows * width, seed: 2))
+    for set in KernelTests.sets {
+      var y = [Float](repeating: 7, count: size.rows * (size.count + 1))
+      set.weigh_columns(x, stride, size.rows, z, width, zRows, size.count, size.columns, &y, size.count + 1)
+      for row in 0..<size.rows {
+        for j in 0..<size.count {
+          let expected = (0..<size.columns).reduce(0.0) {
+            $0 + Double(x[row * stride + $1]) * Double(z[($1 / width * zRows + j) * width + $1 % width])
+          }
+          let own = Double(y[row * (size.count + 1) + j])
+          #expect(abs(own - expected) < 1e-4, "\(String(cString: set.name)) \(row), \(j)")
+        }
+        #expect(y[row * (size.count + 1) + size.count] == 7)
+      }
+    }
+  }
+
   @Test func scaleLeavesWhatStandsBetweenRows() {
     for set in KernelTests.sets {
       var x = [Float](repeating: 1, count: 40)

@@ -75,13 +75,13 @@ def sam(a, pixels, rows):
     if "decoder" in rows:
         embedding = kept(a.work / f"{path.stem}.embedding.npy", lambda: model.image_encoder(x))
         parts = {}
-        for key, title, count in (("click", "one click", 1), ("points_64", "64 clicks", 64)):
+        for key, title, count, part in (("click", "one click", 1, "click"), ("points_64", "64 clicks, logits", 64, "decode_64")):
             side = int(count ** 0.5)
             grid = np.array([[(i % side + 0.5) / side * width, (i // side + 0.5) / side * height] for i in range(count)])
             points = torch.as_tensor(transform.apply_coords(grid, (height, width)), dtype=torch.float32)[:, None]
             parts[key] = Part(
                 f"SAM {a.model} {title}", {"embedding": embedding, "points": points, "labels": torch.ones(points.shape[:2])},
-                key, options, ("fp32", "bf16"))
+                part, options, ("fp32", "bf16"))
         found.append(Subject(
             "decoder", parts, whole_decoder(model), ("masks", "iou"),
             {k: {0: "n"} for k in ("points", "labels", "masks", "iou")}, "click",

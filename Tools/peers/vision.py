@@ -6,7 +6,7 @@
         --mobile-sam PATH [--mobile-checkpoint mobile_sam.pt] --osprey FOLDER [--threads 2] [--repeat 3]
 
 Rows: `encoder` (the network alone, of an input made before; `pandion bench --only embed` has all that a new picture takes) and `decoder` (one click and 64 on an encoded picture: three masks each, as low-resolution logits; Pandion's
-includes the masks at full size) of segment-anything, `mobile` (MobileSAM's encoder), `convnext` (the trunk of an Osprey folder in
+one click includes the masks at full size, `pandion bench --only points_64` does so for all 64) of segment-anything, `mobile` (MobileSAM's encoder), `convnext` (the trunk of an Osprey folder in
 Hugging Face's layout with its open_clip file; `Tools/parity/osprey_full.py --folder` makes one with random weights),
 `automatic` (the official generator's whole call, a list of masks). Without a checkpoint, weights are random.
 

@@ -76,6 +76,10 @@ typedef struct ck_kernels {
   void (*join_columns)(float *x, const float *y, size_t rows, size_t cols, const float *factors, const float *offsets);
   /// sums[i] += Σ over r of x[r, i] * y[r, i].
   void (*dot_columns)(const float *x, const float *y, size_t rows, size_t cols, float *sums);
+  /// y[r, j] = Σ over i of x[r, i] * z[j, i], for x[rows, cols] and z[count, cols]. z lies in panels of `width` columns, each of them
+  /// [z_rows, width], of whose rows the first `count` count.
+  void (*weigh_columns)(const float *x, size_t stride, size_t rows, const float *z, size_t width, size_t z_rows,
+                        size_t count, size_t cols, float *y, size_t y_stride);
   /// The layer norm down each column of x[rows, cols], in place; weight[rows], bias[rows].
   void (*norm_columns)(float *x, size_t rows, size_t cols, const float *weight, const float *bias, float eps);
   /// y[4i…4i+3] = a[i], b[i], c[i], d[i].
