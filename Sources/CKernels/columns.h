@@ -13,6 +13,10 @@ static void CK_NAME(join_columns)(float *restrict x, const float *restrict y, si
     for (size_t i = 0; i < cols; i++) x[r * cols + i] = (x[r * cols + i] + y[r * cols + i]) * factors[i] + offsets[r];
 }
 
+static void CK_NAME(gelu_columns)(float *restrict x, size_t rows, size_t cols, const float *restrict offsets) {
+  for (size_t r = 0; r < rows; r++) CK_NAME(gelu_sums)(x + r * cols, offsets + r, 0, cols);
+}
+
 // Some columns of a matrix whose rows are `cols` apart: CK_COLUMNS registers of them where `n` is a constant, else so many as there are.
 #define CK_COLUMNS 2
 

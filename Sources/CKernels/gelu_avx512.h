@@ -17,13 +17,20 @@ static inline __attribute__((always_inline)) __m512 gelu_lanes(__m512 x, const _
   return _mm512_fnmadd_ps(u, q, _mm512_max_ps(x, _mm512_setzero_ps()));
 }
 
-static inline __attribute__((always_inline)) void gelu_avx512(float *x, size_t n) {
+// x = GELU(x + bias), of which a step of 1 takes one after the other, a step of 0 always the first; none where it is NULL.
+static inline __attribute__((always_inline)) void gelu_sums_avx512(float *x, const float *bias, size_t step, size_t n) {
   __m512 terms[GELU_TERMS];
 #pragma unroll
   for (int i = 0; i < GELU_TERMS; i++) terms[i] = _mm512_loadu_ps(gelu_terms[i]);
   size_t i = 0;
-  for (; i + 16 <= n; i += 16) _mm512_storeu_ps(x + i, gelu_lanes(_mm512_loadu_ps(x + i), terms));
+  for (; i + 16 <= n; i += 16) {
+    __m512 sum = _mm512_loadu_ps(x + i);
+    if (bias) sum = _mm512_add_ps(sum, step ? _mm512_loadu_ps(bias + i) : _mm512_set1_ps(*bias));
+    _mm512_storeu_ps(x + i, gelu_lanes(sum, terms));
+  }
   if (i == n) return;
   __mmask16 rest = (__mmask16)((1u << (n - i)) - 1);
-  _mm512_mask_storeu_ps(x + i, rest, gelu_lanes(_mm512_maskz_loadu_ps(rest, x + i), terms));
+  __m512 sum = _mm512_maskz_loadu_ps(rest, x + i);
+  if (bias) sum = _mm512_add_ps(sum, step ? _mm512_maskz_loadu_ps(rest, bias + i) : _mm512_set1_ps(*bias));
+  _mm512_mask_storeu_ps(x + i, rest, gelu_lanes(sum, terms));
 }

@@ -119,8 +119,6 @@ static void CK_NAME(softmax_rows)(float *restrict x, size_t rows, size_t cols) {
   }
 }
 
-#include "columns.h"
-
 static void CK_NAME(interleave)(const float *restrict a, const float *restrict b, const float *restrict c,
                                 const float *restrict d, size_t n, float *restrict y) {
   for (size_t i = 0; i < n; i++) {
@@ -187,10 +185,17 @@ static void CK_NAME(rms_norm)(const float *x, const float *restrict weight, floa
 }
 
 #ifndef CK_OWN_GELU
-static void CK_NAME(gelu)(float *restrict x, size_t n) {
-  for (size_t i = 0; i < n; i++) x[i] = 0.5f * x[i] * (1.0f + CK_NAME(erf_one)(x[i] * 0.70710678118654752f));
+// x = GELU(x + bias), of which a step of 1 takes one after the other, a step of 0 always the first; none where it is NULL.
+static inline __attribute__((always_inline)) void CK_NAME(gelu_sums)(float *restrict x, const float *restrict bias,
+                                                                     size_t step, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    float sum = bias ? x[i] + bias[i * step] : x[i];
+    x[i] = 0.5f * sum * (1.0f + CK_NAME(erf_one)(sum * 0.70710678118654752f));
+  }
 }
 #endif
+
+static void CK_NAME(gelu)(float *restrict x, size_t n) { CK_NAME(gelu_sums)(x, NULL, 0, n); }
 
 static void CK_NAME(relu)(float *restrict x, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] : 0;
@@ -279,19 +284,32 @@ static void CK_NAME(softmax_step_columns)(float *restrict x, size_t rows, size_t
   }
 }
 
-// What becomes of a product's sums while they are in the first cache.
+// What becomes of a product's sums while they are in the first cache. In one pass: what was stored by halves of a register a
+// moment ago makes the next load of it wait.
 static void CK_NAME(finish)(float *restrict c, size_t rows, size_t cols, size_t stride, const float *restrict bias,
                             ck_activation activation) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = c + r * stride;
-    if (bias)
-      for (size_t i = 0; i < cols; i++) row[i] += bias[i];
-    if (activation == ck_gelu) CK_NAME(gelu)(row, cols);
-    if (activation == ck_relu) CK_NAME(relu)(row, cols);
+    if (activation == ck_gelu) {
+      bias ? CK_NAME(gelu_sums)(row, bias, 1, cols) : CK_NAME(gelu_sums)(row, NULL, 0, cols);
+      continue;
+    }
+    size_t i = 0;
+    CK_NAME(lanes) least = activation == ck_relu ? 0 : -INFINITY;
+    for (; i + CK_LANES <= cols; i += CK_LANES) {
+      CK_NAME(lanes) sum = CK_NAME(load)(row + i);
+      if (bias) sum += CK_NAME(load)(bias + i);
+      CK_NAME(store)(row + i, sum < least ? least : sum);
+    }
+    for (; i < cols; i++) {
+      float sum = bias ? row[i] + bias[i] : row[i];
+      row[i] = sum < least[0] ? least[0] : sum;
+    }
   }
 }
 
 #include "blocks.h"
+#include "columns.h"
 #include "depthwise.h"
 #include "dot.h"
 #include "stretch.h"
@@ -313,6 +331,7 @@ const ck_kernels CK_SET = {
     .add_grid_columns = CK_NAME(add_grid_columns),
     .add_columns = CK_NAME(add_columns),
     .finish = CK_NAME(finish),
+    .gelu_columns = CK_NAME(gelu_columns),
     .scale = CK_NAME(scale),
     .depthwise_row = CK_NAME(depthwise_row),
     .dequantize_f16 = CK_NAME(dequantize_f16),

@@ -10,6 +10,12 @@ CK_INLINE void tile_of(size_t rows, const uint32_t *a, const uint32_t *b, const 
   CK_SUMS sums[CK_TILE_ROWS][2];
 #pragma unroll
   for (size_t r = 0; r < rows; r++) sums[r][0] = sums[r][1] = CK_ZERO;
+  // Where the sums will go comes into the first cache meanwhile: whoever finishes them does not wait for it.
+#pragma unroll
+  for (size_t r = 0; r < rows; r++) {
+    __builtin_prefetch(c + r * c_stride, 1);
+    __builtin_prefetch(c + r * c_stride + 31, 1);
+  }
 #pragma clang loop unroll_count(2)
   for (size_t u = 0; u < units; u++) {
     __m512i b0 = _mm512_loadu_si512(b + u * 32), b1 = _mm512_loadu_si512(b + u * 32 + 16);

@@ -5,7 +5,7 @@
 #if defined(__x86_64__)
 #include "include/cktiles.h"
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("prfchw,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
 #define CK_UNIT 4
 #define CK_SUMS __m512i
 #define CK_ZERO _mm512_setzero_si512()

@@ -183,9 +183,8 @@ struct BlockUpscaling: Sendable {
           Columns.layerNorm(
             pixel, rows: channels, weight: norm.weight, bias: norm.bias, epsilon: norm.epsilon)
           Columns.gelu(pixel, rows: channels)
-          for row in 0..<fineRows { (fine + row * w).update(repeating: secondBias[row], count: w) }
-          second.multiply(pixel, into: fine, adds: true)
-          Columns.gelu(fine, rows: fineRows)
+          second.multiply(pixel, into: fine, adds: false)
+          Columns.gelu(fine, rows: fineRows, plus: secondBias)
           for finer in 0..<4 {
             filters.multiply(fine + finer * outputs * w, into: masks + (4 * place + finer) * room, adds: false)
           }

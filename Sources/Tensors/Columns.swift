@@ -37,6 +37,11 @@ public enum Columns {
 
   public static func gelu(_ x: Numbers, rows: Int) { kernels.gelu(x, rows * Panels.width) }
 
+  /// `GELU(x[r, i] + offsets[r])`.
+  public static func gelu(_ x: Numbers, rows: Int, plus offsets: UnsafePointer<Float>) {
+    kernels.gelu_columns(x, rows, Panels.width, offsets)
+  }
+
   /// `[a[0], b[0], c[0], d[0], a[1], …]`.
   public static func interleave(
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ c: UnsafePointer<Float>, _ d: UnsafePointer<Float>,

@@ -138,6 +138,11 @@ static void columns(const ck_kernels *k, size_t side, size_t cols) {
     double sum = (double)x[i] + by_row[i % cols];
     near_to("finish", z[i], i % cols < cols - 1 ? 0.5 * sum * (1 + erf(sum / sqrt(2))) : x[i], 2e-6);
   }
+  memcpy(z, x, sizeof z), k->gelu_columns(z, side, cols, by_column);
+  for (size_t i = 0; i < side * cols; i++) {
+    double sum = (double)x[i] + by_column[i / cols];
+    near_to("gelu_columns", z[i], 0.5 * sum * (1 + erf(sum / sqrt(2))), 2e-6);
+  }
   memcpy(z, x, sizeof z), k->scale_columns(z, side, cols, cols, by_row);
   for (size_t i = 0; i < side * cols; i++) near_to("scale_columns", z[i], x[i] * by_row[i % cols], 0);
   memcpy(z, x, sizeof z), k->join_columns(z, by_column, side, cols, by_row, by_column);

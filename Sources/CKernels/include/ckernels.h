@@ -74,6 +74,8 @@ typedef struct ck_kernels {
   void (*scale_columns)(float *x, size_t rows, size_t cols, size_t stride, const float *factors);
   /// x[r, i] = (x[r, i] + y[r, i]) * factors[i] + offsets[r].
   void (*join_columns)(float *x, const float *y, size_t rows, size_t cols, const float *factors, const float *offsets);
+  /// x[r, i] = GELU(x[r, i] + offsets[r]).
+  void (*gelu_columns)(float *x, size_t rows, size_t cols, const float *offsets);
   /// sums[i] += Σ over r of x[r, i] * y[r, i].
   void (*dot_columns)(const float *x, const float *y, size_t rows, size_t cols, float *sums);
   /// y[r, j] = Σ over i of x[r, i] * z[j, i], for x[rows, cols] and z[count, cols]. z lies in panels of `width` columns, each of them
