@@ -143,6 +143,51 @@ static void CK_NAME(softmax_columns)(float *x, size_t groups, size_t terms, size
   for (size_t g = 0; g < groups; g++) CK_EACH_COLUMNS(cols, CK_NAME(softmax_registers), x + g * terms * cols, terms, cols);
 }
 
+static inline __attribute__((always_inline)) void CK_NAME(softmax_step_registers)(float *restrict x, size_t rows,
+                                                                             size_t cols, float *restrict tops,
+                                                                             float *restrict sums,
+                                                                             float *restrict shrink, size_t first,
+                                                                             size_t registers, size_t n) {
+  float *restrict base = x + first;
+  CK_NAME(lanes) old[CK_COLUMNS], top[CK_COLUMNS], sum[CK_COLUMNS];
+#pragma unroll
+  for (size_t v = 0; v < registers; v++) {
+    old[v] = top[v] = CK_NAME(load_some)(tops + first + v * CK_LANES, n);
+    sum[v] = 0;
+  }
+  for (size_t r = 0; r < rows; r++)
+#pragma unroll
+    for (size_t v = 0; v < registers; v++) {
+      CK_NAME(lanes) next = CK_NAME(load_some)(base + r * cols + v * CK_LANES, n);
+      top[v] = next > top[v] ? next : top[v];
+    }
+  CK_NAME(lanes) from[CK_COLUMNS];
+#pragma unroll
+  for (size_t v = 0; v < registers; v++) from[v] = top[v] == -INFINITY ? (CK_NAME(lanes))0 : top[v];
+  for (size_t r = 0; r < rows; r++)
+#pragma unroll
+    for (size_t v = 0; v < registers; v++) {
+      float *at = base + r * cols + v * CK_LANES;
+      CK_NAME(lanes) e = CK_NAME(exp_below_lanes)(CK_NAME(load_some)(at, n) - from[v]);
+      CK_NAME(store_some)(at, e, n);
+      sum[v] += e;
+    }
+#pragma unroll
+  for (size_t v = 0; v < registers; v++) {
+    size_t at = first + v * CK_LANES;
+    CK_NAME(lanes) factor = CK_NAME(exp_below_lanes)(old[v] - from[v]);
+    CK_NAME(store_some)(shrink + at, factor, n);
+    CK_NAME(store_some)(sums + at, CK_NAME(load_some)(sums + at, n) * factor + sum[v], n);
+    CK_NAME(store_some)(tops + at, top[v], n);
+  }
+}
+
+// `softmax_step` down columns.
+static void CK_NAME(softmax_step_columns)(float *restrict x, size_t rows, size_t cols, float *restrict tops,
+                                          float *restrict sums, float *restrict shrink) {
+  CK_EACH_COLUMNS(cols, CK_NAME(softmax_step_registers), x, rows, cols, tops, sums, shrink);
+}
+
 // Of two registers one whose lanes are the sums of neighbours: first those of a, then those of b.
 static inline __attribute__((always_inline)) CK_NAME(lanes) CK_NAME(sum_neighbours)(CK_NAME(lanes) a, CK_NAME(lanes) b) {
 #if CK_LANES == 16

@@ -261,29 +261,6 @@ static void CK_NAME(softmax_step)(float *restrict x, size_t rows, size_t cols, s
   }
 }
 
-// The same down columns, a register of them at a time: their tops and sums stay in registers.
-static void CK_NAME(softmax_step_columns)(float *restrict x, size_t rows, size_t cols, float *restrict tops,
-                                          float *restrict sums, float *restrict shrink) {
-  for (size_t first = 0; first < cols; first += CK_LANES) {
-    float *restrict base = x + first;
-    CK_NAME(lanes) old = CK_NAME(load)(tops + first), top = old, sum = 0;
-    for (size_t r = 0; r < rows; r++) {
-      CK_NAME(lanes) next = CK_NAME(load)(base + r * cols);
-      top = next > top ? next : top;
-    }
-    CK_NAME(lanes) from = top == -INFINITY ? (CK_NAME(lanes))0 : top;
-    for (size_t r = 0; r < rows; r++) {
-      CK_NAME(lanes) e = CK_NAME(exp_below_lanes)(CK_NAME(load)(base + r * cols) - from);
-      CK_NAME(store)(base + r * cols, e);
-      sum += e;
-    }
-    CK_NAME(lanes) factor = CK_NAME(exp_below_lanes)(old - from);
-    CK_NAME(store)(shrink + first, factor);
-    CK_NAME(store)(sums + first, CK_NAME(load)(sums + first) * factor + sum);
-    CK_NAME(store)(tops + first, top);
-  }
-}
-
 // What becomes of a product's sums while they are in the first cache. In one pass: what was stored by halves of a register a
 // moment ago makes the next load of it wait.
 static void CK_NAME(finish)(float *restrict c, size_t rows, size_t cols, size_t stride, const float *restrict bias,

@@ -23,15 +23,19 @@ CK_INLINE __m512i read_pairs(const float *x, size_t left, float factor) {
 
 #include "tile_avx512.h"
 
+// Of 32 numbers the first 16 go to the even places, the others to the odd ones.
+static const uint16_t taking_turns[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                          8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+
 CK_INLINE void pack_columns(const float *x, size_t stride, size_t count, size_t width, size_t inner, uint32_t *out) {
+  __m512i turns = _mm512_loadu_si512(taking_turns);
   for (size_t k = 0; k < inner; k += 2, out += width)
     for (size_t first = 0; first < width; first += 16) {
       __mmask16 lanes = lanes16(count > first ? count - first : 0);
       __m512 even = _mm512_maskz_loadu_ps(lanes, x + k * stride + first);
       __m512 odd = _mm512_maskz_loadu_ps(k + 1 < inner ? lanes : 0, x + (k + 1) * stride + first);
-      __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
-      __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-      _mm512_mask_storeu_epi32(out + first, lanes16(width - first), _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+      __m512i pairs = _mm512_permutexvar_epi16(turns, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+      _mm512_mask_storeu_epi32(out + first, lanes16(width - first), pairs);
     }
 }
 
