@@ -106,9 +106,10 @@ struct ViTAttention: Sendable {
   /// The window's side, or nil where attention is global.
   let window: Int?
   let precision: Precision
+  let scorePrecision: Precision
 
   init(_ scope: WeightScope, width: Int, grid: Int) throws(CheckpointError) {
-    precision = scope.precision.beyondLinear
+    (precision, scorePrecision) = (scope.precision.beyondLinear, scope.precision)
     let rows = try scope.tensor("rel_pos_h", [-1, -1])
     let (length, headWidth) = (rows.shape[0], rows.shape[1])
     let columns = try scope.tensor("rel_pos_w", [length, headWidth])
@@ -143,6 +144,6 @@ struct ViTAttention: Sendable {
     return output(
       Tensor.attention(
         queries: q(tokens).reshaped([batch, height * width, channels]), keys: seen(k), values: seen(v), heads: heads,
-        scale: scale, bias: .relative(positions.cut(to: width)), precision: precision))
+        scale: scale, bias: .relative(positions.cut(to: width)), precision: precision, scorePrecision: scorePrecision))
   }
 }

@@ -9,8 +9,8 @@ public enum Precision: String, Sendable, CaseIterable {
   /// Both operands in 8 bits, with a scale for each row of the left one and each column of the right one.
   case int8
 
-  /// Of attention's products and convolutions, where int8 is bf16: the weights of a softmax span too much for 8 bits, and so do
-  /// pictures and the maps near them, of which whole masks hang.
+  /// Of attention's products (but for ViT's with keys) and convolutions, where int8 is bf16: the weights of a softmax span too much for
+  /// 8 bits, and so do pictures and the maps near them, of which whole masks hang.
   public var beyondLinear: Precision { self == .int8 ? (Self.bf16.isAvailable ? .bf16 : .fp32) : self }
 
   /// Whether this CPU has instructions for it.

@@ -58,13 +58,15 @@ extension Tensor {
   ///   - keys: `[B, M, keyHeads·d]`, or `[1, M, …]` shared by the batch. `keyHeads` divides `heads` (grouped queries).
   ///   - values: `[B or 1, M, keyHeads·e]`.
   ///   - heads: of the queries. `keyHeads`: of keys and values, as many unless given.
-  ///   - precision: of both products; the softmax is float32.
+  ///   - precision: of the product with values and, unless given for itself, of that with keys; the softmax is float32.
+  ///   - scorePrecision: of the product with keys. In int8 the mean of all keys is taken from each before it is rounded: that changes
+  ///     a query's scores by the same number, which a softmax does not see, and leaves less to round (Zhang et al., "SageAttention", 2024).
   /// - Returns: `[B, N, heads·e]`.
   public static func attention(
     queries: Tensor, keys: Tensor, values: Tensor, heads: Int, keyHeads: Int? = nil, scale: Float,
-    bias: AttentionBias = .none, precision: Precision = .fp32
+    bias: AttentionBias = .none, precision: Precision = .fp32, scorePrecision: Precision? = nil
   ) -> Tensor {
-    let keyHeads = keyHeads ?? heads
+    let (keyHeads, scorePrecision) = (keyHeads ?? heads, scorePrecision ?? precision)
     let (batch, n, queryWidth) = (queries.shape[0], queries.shape[1], queries.shape[2])
     let (m, keyWidth, valueWidth) = (keys.shape[1], keys.shape[2], values.shape[2])
     let (d, e) = (queryWidth / heads, valueWidth / keyHeads)
@@ -89,7 +91,7 @@ extension Tensor {
             }
             BlockedAttention(
               batch: batch, keyBatch: keys.shape[0], n: n, m: m, d: d, e: e, heads: heads, keyHeads: keyHeads,
-              scale: scale, bias: bias, q: q, k: k, v: v, out: out, precision: precision
+              scale: scale, bias: bias, q: q, k: k, v: v, out: out, precision: precision, scorePrecision: scorePrecision
             ).run()
           }
         }
@@ -121,8 +123,14 @@ private struct BlockedAttention {
   let v: UnsafePointer<Float>
   let out: UnsafeMutablePointer<Float>
   let precision: Precision
+  let scorePrecision: Precision
 
   private var tiles: ck_tiles { precision.tiles }
+  /// Of the product with keys. A score's place in a tile is that of its weight.
+  private var scoreTiles: ck_tiles {
+    let own = scorePrecision.tiles
+    return own.rows == tiles.rows && own.columns == tiles.columns ? own : tiles
+  }
   private var height: Int { Int(tiles.rows) }
   private var width: Int { Int(tiles.columns) }
   /// Whole strips of keys, whose scores for a panel of queries stay in the first cache: 196 by 32 are 25 KiB.
@@ -130,7 +138,7 @@ private struct BlockedAttention {
 
   private func strips(_ rows: Int) -> Int { (rows + height - 1) / height }
   /// What lies packed for one key head: a strip for each `height` keys; for each block of keys, strips of `vᵀ`.
-  private var keyStripBytes: Int { Int(tiles.strip_bytes(height, d)) }
+  private var keyStripBytes: Int { Int(scoreTiles.strip_bytes(height, d)) }
   private var valueStripBytes: Int { Int(tiles.strip_bytes(height, min(m, keysPerBlock))) }
   private var keyBytes: Int { strips(m) * keyStripBytes }
   private var valueBytes: Int { (m + keysPerBlock - 1) / keysPerBlock * strips(e) * valueStripBytes }
@@ -145,7 +153,8 @@ private struct BlockedAttention {
     let panels = (n + width - 1) / width
     ComputePool.forEach(batch * heads * panels, grain: max(1, (1 << 15) / (width * m))) { part in
       let scratch = Scratch(
-        tiles, keys: strips(min(m, keysPerBlock)) * height, d: d, e: strips(e) * height, positions: positions)
+        tiles, scoreTiles, keys: strips(min(m, keysPerBlock)) * height, d: d, e: strips(e) * height,
+        positions: positions)
       for job in part {
         let (entry, first) = (job / panels, job % panels * width)
         let (b, head) = (entry / heads, entry % heads)
@@ -164,13 +173,7 @@ private struct BlockedAttention {
   private func pack(_ job: Int, _ keys: UnsafeMutableRawPointer, _ values: UnsafeMutableRawPointer) {
     let (b, head) = (job / keyHeads, job % keyHeads)
     let (tiles, height) = (tiles, height)
-    for strip in 0..<strips(m) {
-      let first = strip * height
-      let count = min(height, m - first)
-      tiles.pack_strip(
-        k + (b * m + first) * keyHeads * d + head * d, keyHeads * d, count, tiles.strip_rows(count), d,
-        keys + strip * keyStripBytes)
-    }
+    packKeys(k + b * m * keyHeads * d + head * d, keys)
     for (block, first) in stride(from: 0, to: m, by: keysPerBlock).enumerated() {
       for strip in 0..<strips(e) {
         let column = strip * height
@@ -182,11 +185,36 @@ private struct BlockedAttention {
     }
   }
 
+  /// - Parameter from: `[m, d]`, rows `keyHeads·d` apart.
+  private func packKeys(_ from: UnsafePointer<Float>, _ keys: UnsafeMutableRawPointer) {
+    let (tiles, height, stride, isCentred) = (scoreTiles, height, keyHeads * d, scorePrecision == .int8)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: (height + 1) * d) { memory in
+      guard let mean = memory.baseAddress else { return }
+      let centred = mean + d
+      mean.initialize(repeating: 0, count: (height + 1) * d)
+      if isCentred {
+        for key in 0..<m { kernels.add(mean, from + key * stride, d) }
+        kernels.scale(mean, -1 / Float(m), d)
+      }
+      for strip in 0..<strips(m) {
+        let (first, count) = (from + strip * height * stride, min(height, m - strip * height))
+        if isCentred {
+          for key in 0..<count { (centred + key * d).update(from: first + key * stride, count: d) }
+          kernels.add_row(centred, mean, count, d)
+        }
+        tiles.pack_strip(
+          isCentred ? UnsafePointer(centred) : first, isCentred ? d : stride, count, tiles.strip_rows(count), d,
+          keys + strip * keyStripBytes)
+      }
+    }
+  }
+
   /// The memory of a thread: of a panel of queries. Columns are queries.
   private struct Scratch: ~Copyable {
-    /// `[width, d]`, scaled, and packed.
+    /// `[width, d]`, scaled, and packed: for keys, and for positions.
     let scaled: Buffer
     let queries: Buffer
+    let placed: Buffer
     /// `[keys, width]`, and packed.
     let scores: Buffer
     let weights: Buffer
@@ -204,10 +232,11 @@ private struct BlockedAttention {
 
     /// - Parameters:
     ///   - keys, e: in whole strips.
-    init(_ tiles: ck_tiles, keys: Int, d: Int, e: Int, positions: RelativePositions?) {
+    init(_ tiles: ck_tiles, _ scoreTiles: ck_tiles, keys: Int, d: Int, e: Int, positions: RelativePositions?) {
       let (height, width, side) = (Int(tiles.rows), Int(tiles.columns), positions?.side ?? 0)
       scaled = Buffer(uninitialized: width * d)
-      queries = Buffer(bytes: Int(tiles.panel_bytes(d)))
+      queries = Buffer(bytes: Int(scoreTiles.panel_bytes(d)))
+      placed = Buffer(bytes: positions == nil ? 0 : Int(tiles.panel_bytes(d)))
       scores = Buffer(uninitialized: keys * width)
       weights = Buffer(bytes: Int(tiles.panel_bytes(keys)))
       sums = Buffer(uninitialized: e * width)
@@ -232,16 +261,20 @@ private struct BlockedAttention {
     let from = q + (b * n + queries.lowerBound) * heads * d + head * d
     for row in 0..<queries.count { (scratch.scaled.base + row * d).update(from: from + row * heads * d, count: d) }
     kernels.scale(scratch.scaled.base, scale, queries.count * d)
-    tiles.pack_panel_rows(scratch.scaled.base, d, queries.count, d, scratch.queries.bytes)
-    if let positions { place(positions, queries, scratch) }
+    let scoreTiles = scoreTiles
+    scoreTiles.pack_panel_rows(scratch.scaled.base, d, queries.count, d, scratch.queries.bytes)
+    if let positions {
+      tiles.pack_panel_rows(scratch.scaled.base, d, queries.count, d, scratch.placed.bytes)
+      place(positions, queries, scratch)
+    }
     scratch.tops.base.update(repeating: -.infinity, count: width)
     scratch.totals.base.update(repeating: 0, count: width)
 
     for (block, firstKey) in stride(from: 0, to: visible(to: queries), by: keysPerBlock).enumerated() {
       let count = min(keysPerBlock, m - firstKey)
       for first in stride(from: 0, to: count, by: height) {
-        tiles.multiply(
-          tiles.strip_rows(min(height, count - first)), keys + (firstKey + first) / height * keyStripBytes,
+        scoreTiles.multiply(
+          scoreTiles.strip_rows(min(height, count - first)), keys + (firstKey + first) / height * keyStripBytes,
           scratch.queries.bytes, d, scores + first * width, width, 0)
       }
       addBias(head, queries, firstKey..<firstKey + count, scratch)
@@ -280,7 +313,7 @@ private struct BlockedAttention {
     for (strips, placed, isRow) in [
       (positions.rows, scratch.rowTerms.base, true), (positions.columns, scratch.columnTerms.base, false),
     ] {
-      strips.multiply(scratch.queries.base, into: terms, stride: width, adds: false)
+      strips.multiply(scratch.placed.base, into: terms, stride: width, adds: false)
       for (column, query) in queries.enumerated() {
         let (y, x) = query.quotientAndRemainder(dividingBy: positions.queriesPerRow)
         let own = terms + (side - 1 - (isRow ? y : x)) * width + column
