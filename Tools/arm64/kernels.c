@@ -148,7 +148,6 @@ static void columns(const ck_kernels *k, size_t side, size_t cols) {
   memcpy(z, x, sizeof z), k->join_columns(z, by_column, side, cols, by_row, by_column);
   for (size_t i = 0; i < side * cols; i++)
     near_to("join_columns", z[i], (double)(x[i] + by_column[i]) * by_row[i % cols] + by_column[i / cols], 1e-5);
-  for (size_t i = 0; i < cols; i++) sums[i] = by_row[i];
   // x and itself in panels of seven columns.
   enum { WIDTH = 7 };
   size_t panels = (cols + WIDTH - 1) / WIDTH;
@@ -160,9 +159,10 @@ static void columns(const ck_kernels *k, size_t side, size_t cols) {
   for (size_t i = 0; i < side * side; i++) {
     double dot = 0;
     for (size_t j = 0; j < cols; j++) dot += (double)x[i / side * cols + j] * x[i % side * cols + j];
-    near_to("weigh_columns", by_row[i], dot, 1e-4);
+    near_to("weigh_columns", by_row[i], dot, 1e-4 + 1e-6 * fabs(dot));
   }
   fill(by_row, side * cols, 1);
+  for (size_t i = 0; i < cols; i++) sums[i] = by_row[i];
   k->dot_columns(x, by_column, side, cols, sums);
   memcpy(z, x, sizeof z), k->norm_columns(z, side, cols, by_row, by_column, 1e-6f);
   for (size_t i = 0; i < cols; i++) {
