@@ -41,6 +41,33 @@ import ZeroMQ
     try rig.stop()
   }
 
+  /// A partial that is none, and one that nobody asked for: the client gets one final error, the next worker's client what it asks for.
+  @Test(arguments: ["", "{", "{}", #"{"masks":[[7]]}"#, #"{"masks":[[{\#(segmentation)}]]}"#], [true, false])
+  func aPartialThatIsNoneIsAnInternalError(_ body: String, streams: Bool) throws {
+    let isRight = body.contains("counts")
+    let rig = try WorkerRig()
+    let odd = try rig.scripted("odd", credit: [.segment: 1, .automatic: 1])
+    let client = try rig.client()
+    let header = #"{"v":1,"op":"auto","id":"1","image":{"blob":0,"encoding":"png"},"stream":\#(streams)}"#
+    try client.send([Array(header.utf8), Pictures.png()])
+    var job = try odd.takeJob()
+    if case .segment = job.lane {
+      try odd.say(.result(ticket: job.ticket, StageResult()))
+      job = try odd.takeJob()
+    }
+    try odd.say(.partial(ticket: job.ticket, body: Array(body.utf8)))
+    if isRight { try odd.say(.result(ticket: job.ticket, StageResult(body: Array(#"{"masks":[]}"#.utf8)))) }
+    var reply = try Rig.header(client)
+    if streams, isRight {
+      #expect(reply["final"] == .bool(false) && reply["masks"]?.array?.count == 1)
+      reply = try Rig.header(client)
+    }
+    #expect(reply["final"] == .bool(true))
+    #expect((reply["error"]?["code"] == .string("internal")) == !(streams && isRight), "\(reply)")
+    #expect(throws: ZeroMQError.self) { try client.receive(timeout: 100) }
+    try rig.stop()
+  }
+
   @Test func strangersAndGarbageDoNotDisturb() throws {
     let rig = try WorkerRig()
     let worker = try rig.worker("well")

@@ -31,7 +31,9 @@ final class WorkerRig {
     return socket
   }
 
-  func scripted(_ name: String) throws -> ScriptedWorker { try ScriptedWorker(context, pool, name) }
+  func scripted(_ name: String, credit: [Lane: Int] = [.segment: 1]) throws -> ScriptedWorker {
+    try ScriptedWorker(context, pool, name, credit)
+  }
 
   /// A worker on threads of its own, which leaves with `stop`.
   func worker(
@@ -86,17 +88,18 @@ final class RunningWorker: Sendable {
 final class ScriptedWorker {
   let socket: Socket
   let name: String
+  private let credit: [Lane: Int]
   static let model = ModelDescription(name: "fake", role: "segmenter", architecture: "square")
 
-  init(_ context: Context, _ pool: WorkerPool, _ name: String) throws {
+  init(_ context: Context, _ pool: WorkerPool, _ name: String, _ credit: [Lane: Int]) throws {
     socket = try Socket(context, .dealer)
-    self.name = name
+    (self.name, self.credit) = (name, credit)
     try socket.connect(pool.boundEndpoints[0])
     try introduce()
   }
 
   func introduce() throws {
-    try say(.ready(WorkerReady(stage: .segment, name: name, model: Self.model, credit: [.segment: 1])))
+    try say(.ready(WorkerReady(stage: .segment, name: name, model: Self.model, credit: credit)))
     guard case .alive = try hear() else { throw Surprise() }
   }
 

@@ -179,7 +179,9 @@ import ZeroMQ
     let done = DispatchSemaphore(value: 0)
     let thread = Thread {
       for index in 0..<12 {
-        guard let flaky = try? ScriptedWorker(context, pool, "flaky-\(index)"), (try? flaky.takeJob()) != nil else {
+        guard let flaky = try? ScriptedWorker(context, pool, "flaky-\(index)", [.segment: 1]),
+          (try? flaky.takeJob()) != nil
+        else {
           continue
         }
         pool.died(name: flaky.name)

@@ -599,7 +599,10 @@ def crossing():
 
 
 def soak():
+    """Six kinds of requests, one after the other. In a long one memory is looked at after eleven idle seconds, when the daemon has given back
+    what it keeps for the next picture: under load that comes and goes by more than an hour may add."""
     seconds = options.soak or (7200 if options.long else 60)
+    is_long = seconds >= 1200
     daemon, client, handle, _ = ready(1)
     draw, samples, begin, asked = random.Random(3), [], time.monotonic(), 0
     while (now := time.monotonic() - begin) < seconds:
@@ -611,16 +614,21 @@ def soak():
         elif kind == 4: other = Client(daemon.endpoint); other.ask({"op": "models"}); other.close()
         else: client.ask(click(handle))
         asked += 1
-        if not samples or now - samples[-1][0] >= seconds / 100: samples.append((now, daemon.rss, daemon.descriptors, daemon.threads))
+        if not samples or now - samples[-1][0] >= seconds / 60:
+            if is_long: time.sleep(11)
+            samples.append((time.monotonic() - begin, daemon.rss, daemon.descriptors, daemon.threads))
     kept = samples[len(samples) // 3:]
     mean = lambda values: sum(values) / len(values)
     t, m = mean([s[0] for s in kept]), mean([s[1] for s in kept])
-    slope = 3600 * sum((s[0] - t) * (s[1] - m) for s in kept) / sum((s[0] - t) ** 2 for s in kept)
+    spread = sum((s[0] - t) ** 2 for s in kept)
+    slope = sum((s[0] - t) * (s[1] - m) for s in kept) / spread
+    rest = sum((s[1] - m - slope * (s[0] - t)) ** 2 for s in kept) / max(1, len(kept) - 2)
+    slope, error = 3600 * slope, 3600 * (rest / spread) ** 0.5
     flat = max(s[2] for s in kept) - min(s[2] for s in kept) <= 4 and len({s[3] for s in kept}) == 1
     # Minutes cannot tell a megabyte an hour; they tell descriptors, threads, and leaks that are gross.
-    row("soak", f"{asked} requests in {seconds} s: {samples[0][1]:.1f} -> {samples[-1][1]:.1f} MB, slope {slope:.1f} MB/h; "
+    row("soak", f"{asked} requests in {seconds} s: {samples[0][1]:.1f} -> {samples[-1][1]:.1f} MB, slope {slope:.1f} ± {error:.1f} MB/h; "
         f"descriptors {kept[0][2]} -> {kept[-1][2]}, threads {kept[0][3]} -> {kept[-1][3]}",
-        flat and (slope < 1 if options.long or seconds >= 3600 else samples[-1][1] - kept[0][1] < (4 if seconds >= 600 else 8)))
+        flat and (slope < 1 if is_long else samples[-1][1] - kept[0][1] < (4 if seconds >= 600 else 8)))
     daemon.stop()
 
 
