@@ -599,7 +599,7 @@ def crossing():
 
 
 def soak():
-    """Six kinds of requests, one after the other. In a long one memory is looked at after eleven idle seconds, when the daemon has given back
+    """Six kinds of requests, one after the other. In a long one memory is looked at after 21 idle seconds, when the daemon has given back
     what it keeps for the next picture: under load that comes and goes by more than an hour may add."""
     seconds = options.soak or (7200 if options.long else 60)
     is_long = seconds >= 1200
@@ -614,8 +614,8 @@ def soak():
         elif kind == 4: other = Client(daemon.endpoint); other.ask({"op": "models"}); other.close()
         else: client.ask(click(handle))
         asked += 1
-        if not samples or now - samples[-1][0] >= seconds / 60:
-            if is_long: time.sleep(11)
+        if not samples or now - samples[-1][0] >= seconds / (40 if is_long else 100):
+            if is_long: time.sleep(21)
             samples.append((time.monotonic() - begin, daemon.rss, daemon.descriptors, daemon.threads))
     kept = samples[len(samples) // 3:]
     mean = lambda values: sum(values) / len(values)
