@@ -105,29 +105,40 @@ static void CK_NAME(norm_columns)(float *restrict x, size_t rows, size_t cols, c
   CK_EACH_COLUMNS(cols, CK_NAME(norm_registers), x, rows, cols, weight, bias, eps);
 }
 
-static inline __attribute__((always_inline)) void CK_NAME(softmax_registers)(float *restrict x, size_t terms, size_t cols,
-                                                                        size_t first, size_t registers, size_t n) {
-  float *restrict base = x + first;
-  CK_NAME(lanes) top[CK_COLUMNS], sum[CK_COLUMNS];
-#pragma unroll
-  for (size_t v = 0; v < registers; v++) {
-    top[v] = CK_NAME(load_some)(base + v * CK_LANES, n);
-    sum[v] = 0;
-  }
-  for (size_t t = 1; t < terms; t++)
+// x = exp(x - top) down columns, whose top is at least what it was; `from` is what was taken away, 0 where all is -∞.
+static inline __attribute__((always_inline)) void CK_NAME(exponentiate_registers)(float *restrict base, size_t rows,
+                                                                                  size_t cols, size_t registers, size_t n,
+                                                                                  CK_NAME(lanes) *top,
+                                                                                  CK_NAME(lanes) *from,
+                                                                                  CK_NAME(lanes) *sum) {
+  for (size_t r = 0; r < rows; r++)
 #pragma unroll
     for (size_t v = 0; v < registers; v++) {
-      CK_NAME(lanes) next = CK_NAME(load_some)(base + t * cols + v * CK_LANES, n);
+      CK_NAME(lanes) next = CK_NAME(load_some)(base + r * cols + v * CK_LANES, n);
       top[v] = next > top[v] ? next : top[v];
     }
-  for (size_t t = 0; t < terms; t++)
+#pragma unroll
+  for (size_t v = 0; v < registers; v++) {
+    from[v] = top[v] == -INFINITY ? (CK_NAME(lanes))0 : top[v];
+    sum[v] = 0;
+  }
+  for (size_t r = 0; r < rows; r++)
 #pragma unroll
     for (size_t v = 0; v < registers; v++) {
-      float *at = base + t * cols + v * CK_LANES;
-      CK_NAME(lanes) e = CK_NAME(exp_below_lanes)(CK_NAME(load_some)(at, n) - top[v]);
+      float *at = base + r * cols + v * CK_LANES;
+      CK_NAME(lanes) e = CK_NAME(exp_below_lanes)(CK_NAME(load_some)(at, n) - from[v]);
       CK_NAME(store_some)(at, e, n);
       sum[v] += e;
     }
+}
+
+static inline __attribute__((always_inline)) void CK_NAME(softmax_registers)(float *restrict x, size_t terms, size_t cols,
+                                                                             size_t first, size_t registers, size_t n) {
+  float *restrict base = x + first;
+  CK_NAME(lanes) top[CK_COLUMNS], from[CK_COLUMNS], sum[CK_COLUMNS];
+#pragma unroll
+  for (size_t v = 0; v < registers; v++) top[v] = CK_NAME(load_some)(base + v * CK_LANES, n);
+  CK_NAME(exponentiate_registers)(base, terms, cols, registers, n, top, from, sum);
 #pragma unroll
   for (size_t v = 0; v < registers; v++) sum[v] = 1.0f / sum[v];
   for (size_t t = 0; t < terms; t++)
@@ -148,30 +159,10 @@ static inline __attribute__((always_inline)) void CK_NAME(softmax_step_registers
                                                                              float *restrict sums,
                                                                              float *restrict shrink, size_t first,
                                                                              size_t registers, size_t n) {
-  float *restrict base = x + first;
-  CK_NAME(lanes) old[CK_COLUMNS], top[CK_COLUMNS], sum[CK_COLUMNS];
+  CK_NAME(lanes) old[CK_COLUMNS], top[CK_COLUMNS], from[CK_COLUMNS], sum[CK_COLUMNS];
 #pragma unroll
-  for (size_t v = 0; v < registers; v++) {
-    old[v] = top[v] = CK_NAME(load_some)(tops + first + v * CK_LANES, n);
-    sum[v] = 0;
-  }
-  for (size_t r = 0; r < rows; r++)
-#pragma unroll
-    for (size_t v = 0; v < registers; v++) {
-      CK_NAME(lanes) next = CK_NAME(load_some)(base + r * cols + v * CK_LANES, n);
-      top[v] = next > top[v] ? next : top[v];
-    }
-  CK_NAME(lanes) from[CK_COLUMNS];
-#pragma unroll
-  for (size_t v = 0; v < registers; v++) from[v] = top[v] == -INFINITY ? (CK_NAME(lanes))0 : top[v];
-  for (size_t r = 0; r < rows; r++)
-#pragma unroll
-    for (size_t v = 0; v < registers; v++) {
-      float *at = base + r * cols + v * CK_LANES;
-      CK_NAME(lanes) e = CK_NAME(exp_below_lanes)(CK_NAME(load_some)(at, n) - from[v]);
-      CK_NAME(store_some)(at, e, n);
-      sum[v] += e;
-    }
+  for (size_t v = 0; v < registers; v++) old[v] = top[v] = CK_NAME(load_some)(tops + first + v * CK_LANES, n);
+  CK_NAME(exponentiate_registers)(x + first, rows, cols, registers, n, top, from, sum);
 #pragma unroll
   for (size_t v = 0; v < registers; v++) {
     size_t at = first + v * CK_LANES;

@@ -33,23 +33,9 @@ import ZeroMQ
 
     /// Connects.
     convenience init(_ endpoint: String, as kind: String) throws {
-      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-      var address = Self.address(try #require(UInt16(endpoint.split(separator: ":").last ?? "")))
-      let status = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-        }
-      }
-      try #require(status == 0)
+      let descriptor = Loopback.connect(try Loopback.port(of: endpoint))
+      try #require(descriptor >= 0)
       try self.init(descriptor, as: kind)
-    }
-
-    static func address(_ port: UInt16) -> sockaddr_in {
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = port.bigEndian
-      address.sin_addr.s_addr = inet_addr("127.0.0.1")
-      return address
     }
 
     init(_ descriptor: Int32, as kind: String) throws {
@@ -97,21 +83,10 @@ import ZeroMQ
 
   /// Listens for one who connects.
   private final class RawListener {
-    private let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    private let descriptor: Int32
     let port: UInt16
 
-    init() throws {
-      var address = Raw.address(0)
-      var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-      let descriptor = descriptor
-      let status = withUnsafeMutablePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          bind(descriptor, $0, size) | listen(descriptor, 8) | getsockname(descriptor, $0, &size)
-        }
-      }
-      port = UInt16(bigEndian: address.sin_port)
-      try #require(status == 0 && port > 0)
-    }
+    init() throws { (descriptor, port) = try Loopback.listen() }
 
     func accept(as kind: String) throws -> Raw {
       let connection = Glibc.accept(descriptor, nil, nil)

@@ -6,29 +6,15 @@ import Testing
 /// Its threads and descriptors go with the connections.
 final class SlowLine {
   let endpoint: String
-  private let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  private let listener: Int32
 
   init(to target: String, bytesPerSecond: Int) throws {
-    var own = Self.address(0)
-    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let listener = listener
-    let status = withUnsafeMutablePointer(to: &own) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(listener, $0, size) | listen(listener, 8) | getsockname(listener, $0, &size)
-      }
-    }
-    try #require(status == 0)
-    endpoint = "tcp://127.0.0.1:\(UInt16(bigEndian: own.sin_port))"
-    let port = try #require(UInt16(target.split(separator: ":").last ?? ""))
+    let (listener, own) = try Loopback.listen()
+    (self.listener, endpoint) = (listener, "tcp://127.0.0.1:\(own)")
+    let port = try Loopback.port(of: target)
     Thread {
-      var other = Self.address(port)
       while case let near = accept(listener, nil, nil), near >= 0 {
-        let far = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        _ = withUnsafeMutablePointer(to: &other) {
-          $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            connect(far, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-          }
-        }
+        let far = Loopback.connect(port)
         for (from, to) in [(near, far), (far, near)] {
           Thread { Self.forward(from, to, bytesPerSecond) }.start()
         }
@@ -39,14 +25,6 @@ final class SlowLine {
   deinit {
     shutdown(listener, Int32(SHUT_RDWR))
     close(listener)
-  }
-
-  private static func address(_ port: UInt16) -> sockaddr_in {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = inet_addr("127.0.0.1")
-    return address
   }
 
   /// Fifty pieces a second, until one of the two has gone.
