@@ -599,14 +599,16 @@ def crossing():
 
 
 def soak():
-    """Six kinds of requests, one after the other. In a long one memory is looked at after 21 idle seconds, when the daemon has given back
-    what it keeps for the next picture: under load that comes and goes by more than an hour may add."""
+    """Six kinds of requests, each once in every six, in any order: of the 256 answers that the daemon remembers those of `auto` have
+    half a megabyte, and were they more or fewer by chance, that alone would move memory by 3 MB. In a long one memory is looked
+    at after 21 idle seconds, when the daemon has given back what it keeps for the next picture."""
     seconds = options.soak or (7200 if options.long else 60)
     is_long = seconds >= 1200
     daemon, client, handle, _ = ready(1)
-    draw, samples, begin, asked = random.Random(3), [], time.monotonic(), 0
-    while (now := time.monotonic() - begin) < seconds:
-        kind = draw.randrange(6)
+    draw, samples, begin, asked, turn = random.Random(3), [], time.monotonic(), 0, []
+    while (now := time.monotonic() - begin) < seconds or turn:
+        turn = turn or draw.sample(range(6), 6)
+        kind = turn.pop()
         if kind == 0: client.socket.send_multipart(hostile(draw)); client.receive(10)
         elif kind == 1: client.ask({"op": "label", "image": {"handle": handle}, "prompts": CLICK}, timeout=60)
         elif kind == 2: client.ask({"op": "put_image", "image": {"blob": 0, "encoding": "jpeg"}}, PICTURE, timeout=60)
@@ -614,7 +616,7 @@ def soak():
         elif kind == 4: other = Client(daemon.endpoint); other.ask({"op": "models"}); other.close()
         else: client.ask(click(handle))
         asked += 1
-        if not samples or now - samples[-1][0] >= seconds / (40 if is_long else 100):
+        if not turn and (not samples or now - samples[-1][0] >= seconds / (40 if is_long else 100)):
             if is_long: time.sleep(21)
             samples.append((time.monotonic() - begin, daemon.rss, daemon.descriptors, daemon.threads))
     kept = samples[len(samples) // 3:]
