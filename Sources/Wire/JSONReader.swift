@@ -120,13 +120,13 @@ private struct JSONReader {
 
   private mutating func object() throws(JSONError) -> JSONObject {
     var entries: [(String, JSONValue)] = []
-    var seen: Set<String> = []
+    var seen: Set<ExactText> = []
     if take(UInt8(ascii: "}")) { return JSONObject() }
     while true {
       let start = position
       guard next == UInt8(ascii: "\"") else { throw expected("a key in quotes") }
       let key = try string()
-      guard seen.insert(key).inserted else { throw .duplicateKey(String(key.prefix(64)), offset: start) }
+      guard seen.insert(ExactText(key)).inserted else { throw .duplicateKey(String(key.prefix(64)), offset: start) }
       skipSpace()
       guard take(UInt8(ascii: ":")) else { throw expected("':'") }
       skipSpace()

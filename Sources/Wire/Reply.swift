@@ -29,7 +29,8 @@ public struct Reply: Sendable, Equatable {
     self.init(
       header: JSONValue(entries: [
         ("v", .integer(Request.version)), ("id", refused.id.map { .string($0) }),
-        ("op", refused.op.map { .string($0) }),
+        ("op", refused.op.map { .string($0) }), ("stamp", refused.stamp),
+        ("frame_id", refused.frameID.map { .string($0) }), ("seq", refused.stream ? .integer(0) : nil),
         ("final", .bool(true)), ("error", refused.error.json),
       ]))
   }

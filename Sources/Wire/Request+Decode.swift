@@ -5,9 +5,21 @@ public struct RefusedRequest: Error, Sendable {
   public var error: WireError
   public var id: String?
   public var op: String?
+  public var stamp: JSONValue?
+  public var frameID: String?
+  /// Whether its replies have numbers.
+  public var stream = false
 
-  public init(_ error: WireError, id: String? = nil, op: String? = nil) {
-    (self.error, self.id, self.op) = (error, id, op)
+  public init(_ error: WireError) { self.error = error }
+
+  /// - Parameter document: of which those of these fields are kept that are right themselves.
+  init(_ error: WireError, in document: JSONValue, limits: WireLimits) {
+    self.error = error
+    (id, op) = (document["id"]?.string, document["op"]?.string)
+    guard let fields = try? Fields(document, path: "") else { return }
+    stamp = (try? Request.stamp(fields)).flatMap { $0.firstNotFinite() == nil ? $0 : nil }
+    frameID = try? fields.text("frame_id", limit: limits.textBytes)
+    stream = (try? fields.flag("stream")) ?? false
   }
 }
 
@@ -29,7 +41,7 @@ extension Request {
     do {
       try self.init(document, RequestReader(blobs: blobs, limits: limits))
     } catch {
-      throw RefusedRequest(error, id: document["id"]?.string, op: document["op"]?.string)
+      throw RefusedRequest(error, in: document, limits: limits)
     }
   }
 
@@ -37,7 +49,8 @@ extension Request {
     let limits = reader.limits
     let fields = try Fields(document, path: "")
     let version = try fields.required("v", "the protocol's version, \(Request.version)")
-    guard version == .integer(Request.version) else {
+    // Some clients write every number with a point.
+    guard version == .integer(Request.version) || version == .number(Double(Request.version)) else {
       let given = version.integer.map(String.init) ?? version.kind
       throw .bad("v is \(given); this daemon speaks version \(Request.version)")
     }
@@ -46,16 +59,20 @@ extension Request {
     id = try fields.text("id", limit: 256)
     deadlineMilliseconds = try fields.integer("deadline_ms", in: 0...86_400_000)
     priority = try fields.integer("priority", in: -1000...1000) ?? 0
-    stamp = fields["stamp"]
-    if let stamp {
-      let parts = try Fields(stamp, path: "stamp")
-      _ = try parts.integer("sec", in: .min ... .max)
-      _ = try parts.integer("nanosec", in: 0...999_999_999)
-    }
+    stamp = try Self.stamp(fields)
     frameID = try fields.text("frame_id", limit: limits.textBytes)
     stream = try fields.flag("stream") ?? false
     trace = try fields.text("trace", limit: 256)
     operation = try reader.operation(op, fields)
+  }
+
+  /// When the picture was taken; copied into the reply as it is.
+  static func stamp(_ fields: Fields) throws(WireError) -> JSONValue? {
+    guard let stamp = fields["stamp"] else { return nil }
+    let parts = try Fields(stamp, path: "stamp")
+    _ = try parts.integer("sec", in: .min ... .max)
+    _ = try parts.integer("nanosec", in: 0...999_999_999)
+    return stamp
   }
 }
 

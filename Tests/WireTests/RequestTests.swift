@@ -18,6 +18,33 @@ import Testing
     }
   }
 
+  /// What a robot knows its frame by comes back with a refusal too, as far as it is right itself.
+  @Test func aRefusalTellsWhatItRefuses() throws {
+    func refusal(_ fields: String) throws -> JSONValue {
+      do {
+        _ = try read(#"{"v":1,"op":"hello","id":"a",\#(fields)}"#)
+        Issue.record("\(fields) is accepted")
+        return .null
+      } catch { return Reply(error).header }
+    }
+    let stamp = #""stamp":{"sec":1,"nanosec":2}"#
+    let whole = try refusal(#"\#(stamp),"frame_id":"cam","stream":true,"priority":"high""#)
+    #expect(whole["stamp"]?["nanosec"] == .integer(2) && whole["frame_id"] == .string("cam"))
+    #expect(whole["id"] == .string("a") && whole["seq"] == .integer(0) && whole["final"] == .bool(true))
+    let part = try refusal(#"\#(stamp),"frame_id":5,"stream":1"#)
+    #expect(part["stamp"] != nil && part["frame_id"] == nil && part["seq"] == nil)
+    let infinite = try refusal(#""stamp":{"sec":1,"more":[NaN]},"frame_id":"cam""#)
+    #expect(infinite["stamp"] == nil && infinite["frame_id"] == .string("cam"))
+  }
+
+  @Test func aVersionMayHaveAPoint() {
+    #expect(message(#"{"v":1.0,"op":"hello"}"#) == "(accepted)")
+    #expect(message(#"{"v":1.5,"op":"hello"}"#).contains("speaks version 1"))
+    // Two spellings of é are two keys.
+    #expect(message("{\"v\":1,\"op\":\"hello\",\"\u{E9}\":1,\"e\u{301}\":2}") == "(accepted)")
+    #expect(message("{\"v\":1,\"op\":\"hello\",\"\u{E9}\":1,\"\\u00e9\":2}").contains("comes twice"))
+  }
+
   @Test func theSmallestClientsRequest() throws {
     let request = try read(
       #"""
