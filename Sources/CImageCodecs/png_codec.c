@@ -115,6 +115,8 @@ cic_status cic_encode_png(const void *pixels, size_t width, size_t height, int c
   }
   png_set_write_fn(png, &state, write_bytes, flush_bytes);
   png_set_compression_level(png, level);
+  // In masks and label maps most rows are as the one above; to try all filters takes most of the time.
+  if (channels == 1) png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_UP);
   png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, depth,
                channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);

@@ -1,31 +1,59 @@
-/// The last answers by client and id, so that a repeated request is not run twice.
+import Wire
+
+/// The last answers by client and id, so that a repeated request is not run twice. Where there is no room for all, who has the most
+/// loses its oldest, so that nobody's come to be forgotten because another asks much.
 struct AnswerCache {
   struct Key: Hashable {
     var client: [UInt8]
-    var id: String
+    var id: ExactText
+  }
+
+  private struct Answer {
+    let id: ExactText
+    let frames: [[UInt8]]
+    let bytes: Int
+    /// The least is the oldest.
+    let serial: Int
+  }
+
+  /// One client's, the oldest first.
+  private struct Held {
+    var answers: [Answer] = []
+    var bytes = 0
   }
 
   private let capacity: Int
   private let byteCapacity: Int
-  private var answers: [Key: [[UInt8]]] = [:]
-  /// The oldest first.
-  private var order: [Key] = []
+  private var clients: [[UInt8]: Held] = [:]
+  private var count = 0
   private var bytes = 0
+  private var serial = 0
 
   init(capacity: Int, bytes: Int) { (self.capacity, byteCapacity) = (capacity, bytes) }
 
-  subscript(key: Key) -> [[UInt8]]? { answers[key] }
+  subscript(key: Key) -> [[UInt8]]? { clients[key.client]?.answers.first { $0.id == key.id }?.frames }
 
-  /// Keeps an answer; one that is too large to keep with its like is not kept.
+  /// Keeps an answer; one that would take half of the room is not kept.
   mutating func keep(_ frames: [[UInt8]], for key: Key) {
     let size = frames.reduce(0) { $0 + $1.count }
-    guard capacity > 0, size <= byteCapacity / 4, answers[key] == nil else { return }
-    answers[key] = frames
-    order.append(key)
-    bytes += size
-    while order.count > capacity || bytes > byteCapacity {
-      let oldest = order.removeFirst()
-      bytes -= answers.removeValue(forKey: oldest)?.reduce(0) { $0 + $1.count } ?? 0
+    guard capacity > 0, size <= byteCapacity / 2, self[key] == nil else { return }
+    clients[key.client, default: Held()].answers.append(Answer(id: key.id, frames: frames, bytes: size, serial: serial))
+    clients[key.client, default: Held()].bytes += size
+    (serial, count, bytes) = (serial + 1, count + 1, bytes + size)
+    while count > capacity { forgetOldest { $0.answers.count } }
+    while bytes > byteCapacity { forgetOldest { $0.bytes } }
+  }
+
+  /// - Parameter measure: of what the client that is to forget has the most; of equals the one with the oldest answer.
+  private mutating func forgetOldest(of measure: (Held) -> Int) {
+    let most = clients.max { a, b in
+      let (left, right) = (measure(a.value), measure(b.value))
+      return left == right ? a.value.answers[0].serial > b.value.answers[0].serial : left < right
     }
+    guard let client = most?.key, var held = clients.removeValue(forKey: client) else { return }
+    let oldest = held.answers.removeFirst()
+    held.bytes -= oldest.bytes
+    (count, bytes) = (count - 1, bytes - oldest.bytes)
+    if !held.answers.isEmpty { clients[client] = held }
   }
 }

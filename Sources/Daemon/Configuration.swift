@@ -35,6 +35,8 @@ public struct Configuration: Sendable, Equatable {
   public var labelled = 4
   /// How many requests are with the workers of a stage at a time, for stages that do not run in this process.
   public var withWorkers: [Pipeline.Stage: Int] = [:]
+  /// How long the end waits for what was accepted; what is not done then is told so. Shorter than what systemd gives.
+  public var drainLimit = Duration.seconds(50)
   /// How long the end waits for replies to leave, in milliseconds.
   public var linger = 2000
 

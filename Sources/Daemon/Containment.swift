@@ -2,12 +2,16 @@ import Masks
 
 /// For each mask the smallest larger one that holds at least a fraction of it: the whole that it is a part of.
 ///
+/// - Parameter pause: called before each mask.
 /// - Returns: an index for each mask, or nil where no mask holds it. Of equally small ones the first.
-func containingMasks(_ masks: [RunLengthEncoding], fraction: Double = 0.9) -> [Int?] {
+func containingMasks(
+  _ masks: [RunLengthEncoding], fraction: Double = 0.9, pause: (Int) throws -> Void = { _ in }
+) rethrows -> [Int?] {
   let areas = masks.map(\.area)
   let boxes = masks.map(\.bbox)
   let bySize = masks.indices.sorted { areas[$0] == areas[$1] ? $0 < $1 : areas[$0] < areas[$1] }
-  return masks.indices.map { part in
+  return try masks.indices.map { part in
+    try pause(part)
     guard areas[part] > 0 else { return nil }
     let needed = fraction * Double(areas[part])
     return bySize.first { whole in

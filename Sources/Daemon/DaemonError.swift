@@ -8,6 +8,8 @@ public enum DaemonError: Error, Equatable, Sendable {
   case runtimeFolder(path: String, reason: String)
   /// A folder of keys, or a key in it, cannot be used.
   case keys(path: String, reason: String)
+  /// Another process listens there.
+  case inUse(String)
   /// Anybody who reaches the machine could use it.
   case openEndpoint(String)
   /// Anybody could pass for this camera.
@@ -26,6 +28,7 @@ extension DaemonError: CustomStringConvertible {
     case .socket(let error): error.description
     case .runtimeFolder(let path, let reason): "cannot use \(path) for sockets: \(reason)"
     case .keys(let path, let reason): "cannot use the key \(path): \(reason)"
+    case .inUse(let endpoint): "another process listens on \(endpoint): is a daemon running already?"
     case .openEndpoint(let endpoint):
       "\(endpoint) is open to other machines: give --keys FOLDER ('pandion keygen FOLDER' makes it), or --insecure"
     case .unknownCamera(let endpoint):

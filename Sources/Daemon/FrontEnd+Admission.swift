@@ -27,17 +27,21 @@ extension FrontEnd {
       return .answered(Reply(to: request, WireError(.badRequest, message)))
     }
 
-    let key = request.id.map { AnswerCache.Key(client: incoming.client, id: $0) }
+    let key = request.id.map { AnswerCache.Key(client: incoming.client, id: ExactText($0)) }
     if let key {
       if let frames = answers[key] {
         metrics.repeated += 1
         return .repeated(frames)
       }
       if let ticket = running[key], var pending = active[ticket] {
-        // The same client sent it, so that beyond some copies of the reply one more tells it nothing.
-        if pending.envelopes.count < 16 { pending.envelopes.append(incoming.envelope) }
-        active[ticket] = pending
         metrics.repeated += 1
+        guard pending.envelopes.count < 16 else {
+          let message = "the request is under way, and 16 replies will go to those who sent it"
+          return .answered(
+            Reply(to: request, WireError(.busy, message, retryAfterMilliseconds: retryMilliseconds)))
+        }
+        pending.envelopes.append(incoming.envelope)
+        active[ticket] = pending
         return .accepted
       }
     }
@@ -45,7 +49,7 @@ extension FrontEnd {
       return .answered(
         Reply(to: request, WireError(.shuttingDown, "the daemon is stopping", retryAfterMilliseconds: 1000)))
     }
-    let bytes = incoming.blobs.reduce(incoming.header.count) { $0 + $1.count }
+    let bytes = incoming.bytes
     if let busy = refusal(of: incoming.client, bytes: bytes) { return .answered(Reply(to: request, busy)) }
     return accept(request, incoming, bytes, key, stage)
   }
@@ -60,7 +64,7 @@ extension FrontEnd {
     if let key { running[key] = ticket }
     do throws(ZeroMQError) {
       guard let queue = queue(stage, job) else { return .accepted }
-      try queue.add(ticket, priority: request.priority, client: incoming.client)
+      try queue.add(ticket, priority: request.priority, client: incoming.client, deadline: job.deadline)
       return .accepted
     } catch {
       active[ticket] = nil
@@ -89,8 +93,13 @@ extension FrontEnd {
       ]
       return Reply(to: request, metrics.fields + counts)
     case .cancel(let target) where isControl:
-      let found = active.values.filter { $0.job.request.id == target }
-      for pending in found { pending.job.cancel() }
+      let target = ExactText(target)
+      let found = active.filter { $0.value.job.request.id.map { ExactText($0) } == target }
+      for (ticket, pending) in found {
+        pending.job.cancel()
+        // What nobody has begun is over now.
+        if let lane = lanes.first(where: { $0.remove(ticket) }) { refuse(ticket, beforeStage: lane.lane.stage) }
+      }
       return Reply(to: request, [("cancelled", .integer(found.count))])
     case .drain where isControl:
       drain()

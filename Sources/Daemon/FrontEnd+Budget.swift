@@ -25,9 +25,11 @@ extension FrontEnd {
     } else {
       return nil
     }
-    let wait = max(1, active.count) * configuration.retryMillisecondsPerRequest
-    return WireError(.busy, message, retryAfterMilliseconds: wait)
+    return WireError(.busy, message, retryAfterMilliseconds: retryMilliseconds)
   }
+
+  /// When it is worth asking again.
+  var retryMilliseconds: Int { max(1, active.count) * configuration.retryMillisecondsPerRequest }
 
   func charge(_ client: [UInt8], bytes: Int) {
     activeBytes += bytes

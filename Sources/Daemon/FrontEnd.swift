@@ -36,6 +36,8 @@ final class FrontEnd: @unchecked Sendable {
   var answers: AnswerCache
   var metrics = Metrics()
   var isDraining = false
+  /// When what is not done by then is given up.
+  private var drainEnd: ContinuousClock.Instant?
 
   /// What the front end knows of a job.
   struct Pending {
@@ -66,11 +68,12 @@ final class FrontEnd: @unchecked Sendable {
     answers = AnswerCache(capacity: configuration.rememberedAnswers, bytes: configuration.rememberedBytes)
     unread = UnreadReplies(perClient: configuration.unreadBytesPerClient, inAll: configuration.unreadBytes)
     pace = Pace(perSecond: configuration.refusalsPerSecond)
-    // A frame larger than all blobs may be is not read at all.
+    // A frame larger than all blobs may be is not read at all. How much waits to be read by clients is bounded in bytes.
     let largest = max(pipeline.limits.blobBytes, pipeline.limits.headerBytes) + 1
     data = try Socket(
-      context, .router, linger: configuration.linger, maxFrameBytes: largest, highWater: 256, receiveHighWater: 16)
-    control = try Socket(context, .router, linger: configuration.linger, maxFrameBytes: 1 << 20, highWater: 64)
+      context, .router, linger: configuration.linger, maxFrameBytes: largest, highWater: 0, receiveHighWater: 16)
+    control = try Socket(
+      context, .router, linger: configuration.linger, maxFrameBytes: 1 << 20, highWater: 0, receiveHighWater: 64)
     commands = try Socket(context, .pull)
     try commands.bind(Self.commandEndpoint)
     var lanes: [StageQueue] = []
@@ -115,8 +118,9 @@ final class FrontEnd: @unchecked Sendable {
     for queue in lanes { for seat in queue.seats { seats.append((poller.add(seat.socket), seat, queue)) } }
     while !(isDraining && active.isEmpty) {
       poller.watch(dataIndex, mayRead)
-      _ = try poller.wait(milliseconds: delayed.isEmpty ? nil : isInUse ? pace.delay() : 0)
+      _ = try poller.wait(milliseconds: pause())
       sendDelayed()
+      giveUpLate()
       if poller.isReady(commandIndex) { try receiveCommands() }
       if poller.isReady(controlIndex) { try receive(control, isControl: true) }
       for (index, seat, queue) in seats where poller.isReady(index) {
@@ -125,12 +129,48 @@ final class FrontEnd: @unchecked Sendable {
       if poller.isReady(dataIndex) { try receive(data, isControl: false) }
       try startFrames()
     }
-    // Whoever asked in the last moment is told so.
-    let end = ContinuousClock.now + .milliseconds(100)
-    while try receive(data, isControl: false), .now < end {}
+    // Whoever asked in the last moment is told so; what was sent before is on its way here for a moment yet.
+    var last = Poller()
+    last.add(data)
+    let end = ContinuousClock.now + .seconds(1)
+    while .now < end, try last.wait(milliseconds: 50) { try receive(data, isControl: false) }
     try receive(control, isControl: true)
     sendDelayed()
     for queue in lanes { try queue.stop() }
+  }
+
+  /// How long nothing need be done unless something comes, in milliseconds; nil where that is for ever.
+  private func pause() -> Int? {
+    var pauses: [Int] = []
+    if !delayed.isEmpty { pauses.append(isInUse ? pace.delay() : 0) }
+    let deadlines = lanes.compactMap(\.nextDeadline) + (drainEnd.map { [$0] } ?? [])
+    if let next = deadlines.min() { pauses.append(max(0, Int(((next - .now).seconds * 1000).rounded(.up)))) }
+    return pauses.min()
+  }
+
+  /// Refuses what has waited for longer than it was worth, and in the end whatever is not done when the daemon has to go.
+  private func giveUpLate() {
+    for lane in lanes {
+      for ticket in lane.removeLate() { refuse(ticket, beforeStage: lane.lane.stage) }
+    }
+    guard let end = drainEnd, .now >= end else { return }
+    drainEnd = nil
+    log("stopping: \(active.count) requests are not finished, and are given up")
+    for (ticket, pending) in active {
+      pending.job.cancel()
+      finish(
+        ticket, Reply(to: pending.job.request, WireError(.shuttingDown, "the daemon had to stop before it was done")))
+    }
+  }
+
+  /// Answers a job that no stage has any more with why it goes no further.
+  func refuse(_ ticket: UInt64, beforeStage stage: Pipeline.Stage) {
+    guard let job = active[ticket]?.job else { return }
+    do throws(WireError) {
+      try job.checkWanted(stage)
+    } catch {
+      finish(ticket, Reply(to: job.request, error))
+    }
   }
 
   /// A ticket tells that its job has something for a streaming client, and what is told of frames only wakes; anything else
@@ -149,7 +189,7 @@ final class FrontEnd: @unchecked Sendable {
     guard var pending = active[ticket] else { return }
     for partial in pending.job.takePartials() {
       let frames = partial.numbered(pending.sent).frames
-      for envelope in pending.envelopes { send(frames, to: envelope, on: data) }
+      for envelope in pending.envelopes { send(frames, to: envelope, on: data, isWork: true) }
       pending.sent += 1
     }
     active[ticket] = pending
@@ -158,6 +198,7 @@ final class FrontEnd: @unchecked Sendable {
   func drain() {
     guard !isDraining else { return }
     isDraining = true
+    drainEnd = .now + configuration.drainLimit
     log("stopping: \(active.count) requests to finish")
     cameras?.drain()
   }
@@ -206,17 +247,24 @@ final class FrontEnd: @unchecked Sendable {
     sendPartials(ticket)
     guard let pending = active[ticket] else { return }
     if let next = pipeline.next(stage, pending.job), let queue = queue(next, pending.job) {
-      return try queue.add(ticket, priority: pending.job.request.priority, client: pending.client)
+      return try queue.add(
+        ticket, priority: pending.job.request.priority, client: pending.client, deadline: pending.job.deadline)
     }
     let request = pending.job.request
-    let reply = pending.job.reply ?? Reply(to: request, WireError(.internal, "no stage has answered"))
+    finish(ticket, pending.job.reply ?? Reply(to: request, WireError(.internal, "no stage has answered")))
+  }
+
+  /// Answers a job, whose place and bytes are free then.
+  private func finish(_ ticket: UInt64, _ reply: Reply) {
+    guard let pending = active[ticket] else { return }
+    let request = pending.job.request
     let frames = reply.numbered(pending.sent).frames
     active[ticket] = nil
     for envelope in pending.envelopes {
       if reply.error?.code == .badRequest {
         sendInTurn(frames, to: envelope)
       } else {
-        send(frames, to: envelope, on: data)
+        send(frames, to: envelope, on: data, isWork: true)
       }
     }
     jobs.remove(ticket)
@@ -239,9 +287,12 @@ final class FrontEnd: @unchecked Sendable {
   }
 
   /// Sends without waiting; a client that has gone, or reads nothing, loses its reply.
-  func send(_ frames: [[UInt8]], to envelope: [[UInt8]], on socket: borrowing Socket) {
+  ///
+  /// - Parameter isWork: whether work went into it, for which there is room where refusals have taken theirs.
+  func send(_ frames: [[UInt8]], to envelope: [[UInt8]], on socket: borrowing Socket, isWork: Bool = false) {
     let client = envelope[0]
-    guard unread.hasRoom(frames.reduce(0) { $0 + $1.count }, for: client) else {
+    let bytes = frames.reduce(0) { $0 + $1.count + Ledger.frameBytes }
+    guard unread.hasRoom(bytes, for: client, isWork: isWork) else {
       return lose("\(unread.bytes(of: client)) bytes wait for the client, \(unread.bytes) for all")
     }
     do {
@@ -269,6 +320,9 @@ struct Incoming {
   var droppedBytes: Int
 
   var client: [UInt8] { envelope[0] }
+
+  /// What it takes. A header takes more once it is read: a list of one number in four bytes of it, some eighty.
+  var bytes: Int { blobs.reduce(20 * header.count) { $0 + $1.count } }
 
   /// - Returns: nil for a message without sender, which a ROUTER does not give.
   init?(_ message: Multipart) {

@@ -27,7 +27,7 @@ final class Job: @unchecked Sendable {
   }
 
   /// Whether others go first who wait for a click.
-  var givesWay: Bool { isFrame || request.operation.isAutomatic }
+  var givesWay: Bool { isFrame || request.operation.takesLong }
 
   /// Whether somebody wants to hear of it before the end.
   var isWatched: Bool { request.stream && announce != nil }
@@ -51,11 +51,19 @@ final class Job: @unchecked Sendable {
   var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
   func cancel() { cancelled.store(true, ordering: .relaxed) }
 
-  /// Refuses to go on with what nobody waits for any more.
-  func checkWanted(now: ContinuousClock.Instant = .now) throws(WireError) {
+  /// When it is not worth beginning a stage any more.
+  var deadline: ContinuousClock.Instant? { request.deadlineMilliseconds.map { arrived + .milliseconds($0) } }
+
+  /// Refuses to begin what nobody waits for any more.
+  func checkWanted(_ stage: Pipeline.Stage, now: ContinuousClock.Instant = .now) throws(WireError) {
+    try checkCancelled()
+    guard let deadline, now >= deadline else { return }
+    let given = request.deadlineMilliseconds ?? 0
+    throw WireError(.deadline, "deadline_ms was \(given); it passed before stage '\(stage.rawValue)' could begin")
+  }
+
+  func checkCancelled() throws(WireError) {
     if isCancelled { throw WireError(.cancelled, "the request was cancelled") }
-    guard let deadline = request.deadlineMilliseconds, now - arrived >= .milliseconds(deadline) else { return }
-    throw WireError(.deadline, "deadline_ms was \(deadline); it passed before the work could start")
   }
 }
 

@@ -39,7 +39,13 @@ public struct KeyFolder: Sendable, Equatable {
     }
     let keys = try sockets { () throws(ZeroMQError) in try CurveKeyPair() }
     try Self.write(keys.secretKey, to: file, mode: 0o600)
-    try Self.write(keys.publicKey, to: "\(folder(guest))/\(name).pub", mode: 0o644)
+    do {
+      try Self.write(keys.publicKey, to: "\(folder(guest))/\(name).pub", mode: 0o644)
+    } catch {
+      // A secret that nobody knows of would look like one that is authorised.
+      unlink(file)
+      throw error
+    }
   }
 
   /// The daemon's keys.
@@ -78,7 +84,14 @@ public struct KeyFolder: Sendable, Equatable {
 
   /// A small file's text without the space around it.
   private static func read(_ path: String) -> String? {
-    guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: 256) else { return nil }
+    // Without O_NONBLOCK, opening a pipe would wait for a writer, and nobody else would come in meanwhile.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { return nil }
+    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      let data = try? file.read(upToCount: 256)
+    else { return nil }
     return String(data: data, encoding: .utf8)?.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 

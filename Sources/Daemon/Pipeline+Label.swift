@@ -38,7 +38,13 @@ extension Pipeline {
     let seen = try picture.remember(.prefix, of: models) {
       isNew = true
       let features = try picture.remember(.features, of: models) { try labeler.look(picture) }
-      return try labeler.read(features, priority: job.request.priority, isCancelled: { job.isCancelled })
+      do {
+        return try labeler.read(features, priority: job.request.priority, isCancelled: { job.isCancelled })
+      } catch {
+        // Be it that the features are at fault: the next one to ask has the picture looked at anew.
+        if !job.isCancelled { picture.forget(.features) }
+        throw error
+      }
     }
     pictures.countPrefix(isNew: isNew)
     // What the language model read holds the features already.

@@ -23,7 +23,7 @@ extension Pipeline {
 
   /// The masks of a job in the encoding asked for, those of all prompts in one list.
   func masksReply(_ job: Job, _ encoding: MaskEncoding, isFinal: Bool = true) throws -> Reply {
-    let parents = containingMasks(job.regions.map(\.found.mask))
+    let parents = try containingMasks(job.regions.map(\.found.mask)) { try pause(job, $0) }
     var (fields, blobs) = try masks(job, job.regions, encoding) { $0.parent = parents[$0.id] }
     fields.insert(("answer", job.answer.map(Self.answerJSON)), at: 1)
     return Reply(to: job.request, isFinal: isFinal, fields, blobs: blobs)
@@ -45,6 +45,7 @@ extension Pipeline {
     var blobs: [[UInt8]] = []
     var masks: [ReplyMask] = []
     for (id, region) in regions.enumerated() {
+      try pause(job, id)
       var mask = ReplyMask(id: id, area: region.found.mask.area, bbox: region.found.mask.samBox)
       mask.prompt = region.prompt
       mask.segmentation = try segmentation(region.found.mask, encoding, &blobs)
@@ -81,6 +82,12 @@ extension Pipeline {
       blobs.append(littleEndian(map))
     }
     return (fields, blobs)
+  }
+
+  /// Between masks: there may be thousands, of a picture of many megapixels.
+  private func pause(_ job: Job, _ index: Int) throws(WireError) {
+    if job.givesWay, index % 16 == 15 { rightOfWay.giveWay() }
+    try job.checkCancelled()
   }
 
   private static func answerJSON(_ words: Words) -> JSONValue {

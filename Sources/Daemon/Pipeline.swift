@@ -76,7 +76,7 @@ public final class Pipeline: Sendable {
     do {
       let models = job.models ?? self.models
       job.models = models
-      try job.checkWanted()
+      try job.checkWanted(stage)
       switch stage {
       case .segment:
         if job.givesWay {

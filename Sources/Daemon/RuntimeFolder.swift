@@ -33,6 +33,31 @@ public enum RuntimeFolder {
     }
   }
 
+  /// Refuses sockets that somebody listens on: the library would put its own in their place, and whom they belong to would hear
+  /// nobody any more.
+  static func checkFree(endpoints: [String]) throws(DaemonError) {
+    for endpoint in endpoints where endpoint.hasPrefix("ipc://") {
+      var address = sockaddr_un()
+      address.sun_family = sa_family_t(AF_UNIX)
+      let path = Array(endpoint.dropFirst(6).utf8)
+      let room = MemoryLayout.size(ofValue: address.sun_path)
+      // The library says what is wrong with a longer one.
+      guard path.count < room else { continue }
+      withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }
+      let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+      guard probe >= 0 else { throw .system(call: "socket", errno: errno) }
+      defer { close(probe) }
+      _ = fcntl(probe, F_SETFL, O_NONBLOCK)
+      let status = withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          connect(probe, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        }
+      }
+      // Too many wait to be taken there, or one more does.
+      if status == 0 || errno == EAGAIN { throw .inUse(endpoint) }
+    }
+  }
+
   private static func secure(_ path: String) throws(DaemonError) {
     if mkdir(path, 0o700) != 0 && errno != EEXIST {
       throw .runtimeFolder(path: path, reason: String(cString: strerror(errno)))

@@ -51,6 +51,9 @@ public final class Server: Sendable {
       try RuntimeFolder.secure(endpoints: workers?.endpoints ?? [])
       try RuntimeFolder.secure(endpoints: configuration.cameras.map { $0.endpoints + $0.results } ?? [])
     }
+    try RuntimeFolder.checkFree(
+      endpoints: configuration.endpoints + configuration.controlEndpoints + (workers?.endpoints ?? [])
+        + (configuration.cameras.map { $0.endpoints + $0.results } ?? []))
     // The authenticator answers before anybody can connect.
     let (authenticator, secretKey) = try authenticate()
     let front: FrontEnd
@@ -135,11 +138,15 @@ public final class Server: Sendable {
   /// Serves until SIGTERM or SIGINT, then finishes what was accepted.
   ///
   /// - Parameters:
+  ///   - signals: kept since earlier, if they are.
   ///   - reload: what SIGHUP asks for: the models to go on with, which are tried first. Where it throws, or they fail the trial,
   ///     the old ones go on. Without it SIGHUP does nothing.
   ///   - ready: called when requests are answered, and a signal would end the daemon properly.
-  public func runUntilSignalled(reload: Reload? = nil, ready: () -> Void) throws(DaemonError) {
-    let signals = try TerminationSignals()
+  public func runUntilSignalled(
+    _ signals: TerminationSignals? = nil, reload: Reload? = nil, ready: () -> Void
+  ) throws(DaemonError) {
+    let signals = if let signals { signals } else { try TerminationSignals() }
+    signals.keepAll()
     defer { signals.restore() }
     try start()
     var hangup: (@Sendable () -> Void)?

@@ -5,7 +5,7 @@ import ZeroMQ
 public enum Lane: String, CaseIterable, Sendable {
   /// Stage "segment": pictures, clicks and boxes.
   case segment
-  /// Stage "segment" too: masks of everything, which give way to clicks between prompts.
+  /// Stage "segment" too: masks of everything and whatever else takes long, which give way to clicks between prompts.
   case automatic
   /// Stage "segment" too: clicks and boxes in frames of cameras, which give way likewise, and wait for no masks of everything.
   case frames
@@ -23,7 +23,7 @@ public enum Lane: String, CaseIterable, Sendable {
   /// The lane of a job that goes to a stage.
   init(_ stage: Pipeline.Stage, _ job: Job) {
     switch stage {
-    case .segment: self = job.request.operation.isAutomatic ? .automatic : job.isFrame ? .frames : .segment
+    case .segment: self = job.request.operation.takesLong ? .automatic : job.isFrame ? .frames : .segment
     case .extract: self = .extract
     case .language: self = .language
     }
@@ -38,6 +38,26 @@ extension Request.Operation {
     case .label(let request): if case .auto = request.regions { true } else { false }
     default: false
     }
+  }
+
+  /// Whether clicks shall not wait behind it: masks of everything, and more prompts or masks than are done in a moment.
+  var takesLong: Bool {
+    switch self {
+    case .segment(let request): Self.takeLong(request.prompts, request.masks)
+    case .label(let request):
+      switch request.regions {
+      case .auto: true
+      case .prompts(let prompts, _): Self.takeLong(prompts, request.masks)
+      case .masks(let masks): masks.count > 512
+      }
+    default: isAutomatic
+    }
+  }
+
+  private static func takeLong(_ prompts: [WirePrompt], _ masks: MaskEncoding) -> Bool {
+    // To write a mask of a large picture so takes as long as to find several.
+    let isSlow = masks == .png || masks == .polygon
+    return prompts.count > (isSlow ? 8 : 64)
   }
 }
 
@@ -67,6 +87,8 @@ final class StageQueue {
     var client: [UInt8]
     /// Clients take turns: each one's jobs have turns one after the other, and the first is the one under way.
     var turn: Int
+    /// When it is not worth beginning any more.
+    var deadline: ContinuousClock.Instant?
   }
 
   /// - Parameter seats: how many jobs are worked on at a time.
@@ -77,17 +99,39 @@ final class StageQueue {
     self.seats = made
   }
 
+  /// Takes back a job that no seat has begun.
+  ///
+  /// - Returns: whether it waited here.
+  func remove(_ ticket: UInt64) -> Bool {
+    guard let index = waiting.firstIndex(where: { $0.ticket == ticket }) else { return false }
+    waiting.remove(at: index)
+    return true
+  }
+
+  /// When the next of those that wait will not be worth beginning any more.
+  var nextDeadline: ContinuousClock.Instant? { waiting.compactMap(\.deadline).min() }
+
+  /// Takes back those that are not worth beginning any more.
+  func removeLate(now: ContinuousClock.Instant = .now) -> [UInt64] {
+    let late = waiting.filter { $0.deadline.map { $0 <= now } ?? false }.map(\.ticket)
+    if !late.isEmpty { waiting.removeAll { late.contains($0.ticket) } }
+    return late
+  }
+
   var count: Int { seats.reduce(waiting.count) { $0 + ($1.isBusy ? 1 : 0) } }
 
   /// Queues a job behind those of its priority that came before, but not behind more of another client's than of its own.
-  func add(_ ticket: UInt64, priority: Int, client: [UInt8]) throws(ZeroMQError) {
+  func add(
+    _ ticket: UInt64, priority: Int, client: [UInt8], deadline: ContinuousClock.Instant? = nil
+  ) throws(ZeroMQError) {
     var turn = last.turn
     if let own = waiting.last(where: { $0.client == client }) ?? (last.client == client ? last : nil) {
       turn = max(turn, own.turn + 1)
     }
     let index =
       waiting.firstIndex { $0.priority < priority || $0.priority == priority && $0.turn > turn } ?? waiting.count
-    waiting.insert(Waiting(ticket: ticket, priority: priority, client: client, turn: turn), at: index)
+    waiting.insert(
+      Waiting(ticket: ticket, priority: priority, client: client, turn: turn, deadline: deadline), at: index)
     try dispatch()
   }
 

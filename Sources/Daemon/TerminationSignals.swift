@@ -8,18 +8,27 @@ nonisolated(unsafe) private var signalPipe: Int32 = -1
 ///
 /// A handler of our own with a pipe: Dispatch's signal sources install theirs some time after they are resumed, and a
 /// signal that comes before is lost. One at a time in a process.
-final class TerminationSignals {
+public final class TerminationSignals {
   private static let numbers = [SIGTERM, SIGINT, SIGHUP]
   private let reader: Int32
   private let writer: Int32
 
   /// Every signal from now on is kept.
-  init() throws(DaemonError) {
+  ///
+  /// - Parameter onlyHangups: SIGTERM and SIGINT end the process, as they do, until `keepAll`: a SIGHUP while models are loaded is
+  ///   for them, and would end it else.
+  public init(onlyHangups: Bool = false) throws(DaemonError) {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { throw .system(call: "pipe", errno: errno) }
     (reader, writer) = (ends[0], ends[1])
     signalPipe = writer
-    for number in Self.numbers {
+    keep(onlyHangups ? [SIGHUP] : Self.numbers)
+  }
+
+  func keepAll() { keep(Self.numbers) }
+
+  private func keep(_ numbers: [Int32]) {
+    for number in numbers {
       var action = sigaction()
       action.__sigaction_handler.sa_handler = { number in
         let saved = errno

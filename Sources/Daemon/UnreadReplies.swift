@@ -27,11 +27,11 @@ struct UnreadReplies {
   }
 
   /// Whether a reply may be added to what a client has not read yet. One always may, unless many clients do not read: those
-  /// who have something unread leave a quarter of the whole to the others.
-  func hasRoom(_ bytes: Int, for client: [UInt8]) -> Bool {
+  /// who have something unread leave a quarter of the whole to the others, and a quarter of their own to replies that took work.
+  func hasRoom(_ bytes: Int, for client: [UInt8], isWork: Bool = true) -> Bool {
     let own = self.bytes(of: client)
     if own == 0 { return all.bytes == 0 || all.bytes + bytes <= inAll }
-    return own + bytes <= perClient && all.bytes + bytes <= inAll - inAll / 4
+    return own + bytes <= perClient - (isWork ? 0 : perClient / 4) && all.bytes + bytes <= inAll - inAll / 4
   }
 
   /// Why a client gets no more work done before it has read; nil if it may ask.

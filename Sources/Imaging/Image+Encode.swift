@@ -34,7 +34,7 @@ extension BitMask {
   public func encodedPNG() throws(ImagingError) -> [UInt8] {
     // The type is said, or the samples would be integers of eight bytes.
     let samples: [UInt8] = bits.map { $0 == 0 ? 0 : 255 }
-    return try encodePNG(samples, width: width, height: height, channels: 1, depth: 8, level: 6)
+    return try encodePNG(samples, width: width, height: height, channels: 1, depth: 8, level: 1)
   }
 }
 

@@ -2,7 +2,8 @@ import CZeroMQ
 import Foundation
 import Synchronization
 
-/// The bytes of messages that were sent and that the library still holds, because their receiver does not read.
+/// The bytes of messages that were sent and that the library still holds, because their receiver does not read; each frame with what
+/// it takes beside them.
 ///
 /// The library bounds messages by number only. It tells when it lets go of a frame, be it that the kernel took it or that the
 /// connection ended; from any of its threads.
@@ -12,6 +13,9 @@ public final class Ledger: Sendable {
 
   /// - Parameter parent: counts the same bytes, with those of others.
   public init(parent: Ledger? = nil) { self.parent = parent }
+
+  /// What the library and this room take beside a frame's bytes, about.
+  public static let frameBytes = 256
 
   public var bytes: Int { held.load(ordering: .relaxed) }
 
@@ -38,7 +42,7 @@ extension Message {
     bytes.withUnsafeBytes { source in
       if let base = source.baseAddress { copy.copyMemory(from: base, byteCount: source.count) }
     }
-    let entry = Unmanaged.passRetained(Entry(ledger, bytes.count))
+    let entry = Unmanaged.passRetained(Entry(ledger, bytes.count + Ledger.frameBytes))
     self.init(owning: copy, count: bytes.count, hint: entry.toOpaque()) { data, hint in
       free(data)
       if let hint { Unmanaged<Entry>.fromOpaque(hint).release() }

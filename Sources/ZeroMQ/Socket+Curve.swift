@@ -64,9 +64,11 @@ extension Socket {
   }
 
   /// Sets a ROUTER up for strangers, on what is bound from now on: who connects and says nothing, or does not read
-  /// is let go of, and what cannot be sent to a client is told instead of dropped in silence.
+  /// is let go of, what cannot be sent to a client is told instead of dropped in silence, and who comes back under its name is
+  /// heard, also while its old connection seems to stand. Else the library takes a second one of a name for nobody.
   public func guardAgainstStrangers() throws(ZeroMQError) {
     try handle.set(ZMQ_ROUTER_MANDATORY, Int32(1))
+    try handle.set(ZMQ_ROUTER_HANDOVER, Int32(1))
     try endIdleConnections()
   }
 

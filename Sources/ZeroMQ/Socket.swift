@@ -27,7 +27,7 @@ public struct Socket: ~Copyable, Sendable {
   /// - Parameters:
   ///   - linger: how long closing waits for unsent messages, in milliseconds.
   ///   - maxFrameBytes: a peer that sends a larger frame is disconnected by the library before memory is spent on it.
-  ///   - highWater: how many messages may wait in each direction for each peer.
+  ///   - highWater: how many messages may wait in each direction for each peer; 0 takes any number.
   ///   - receiveHighWater: how many of those that came, where it differs.
   public init(
     _ context: Context, _ kind: SocketKind, linger: Int = 0, maxFrameBytes: Int? = nil, highWater: Int = 1000,
@@ -46,6 +46,7 @@ public struct Socket: ~Copyable, Sendable {
   /// - Returns: the endpoint with the port that it became.
   @discardableResult
   public func bind(_ endpoint: String) throws(ZeroMQError) -> String {
+    try Self.checkPort(endpoint, "listen on")
     guard zmq_bind(handle.raw, endpoint) == 0 else { throw .last("listen on", endpoint) }
     let bound = lastEndpoint ?? endpoint
     handle.note(bound)
@@ -54,8 +55,17 @@ public struct Socket: ~Copyable, Sendable {
 
   /// Connects, now or whenever the other side is there.
   public func connect(_ endpoint: String) throws(ZeroMQError) {
+    try Self.checkPort(endpoint, "connect to")
     guard zmq_connect(handle.raw, endpoint) == 0 else { throw .last("connect to", endpoint) }
     handle.note(endpoint)
+  }
+
+  /// The library takes the lower sixteen bits of a port that there cannot be.
+  private static func checkPort(_ endpoint: String, _ operation: String) throws(ZeroMQError) {
+    guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":"),
+      let port = Int(endpoint[endpoint.index(after: colon)...]), port > 65_535
+    else { return }
+    throw .failed(operation: operation, endpoint: endpoint, errno: EINVAL)
   }
 
   /// Has a SUB take messages whose first frame begins so.

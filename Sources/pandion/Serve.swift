@@ -74,6 +74,7 @@ struct Serve: ParsableCommand {
 
   private func serve(_ words: [String], _ file: ServeFile?) throws {
     if let stage = stages.stage { return try stages.work(on: stage, models, cacheBytes: cacheMb << 20) }
+    let signals = try TerminationSignals(onlyHangups: true)
     // Here already: all threads of the daemon are to inherit it, and so are workers.
     try models.apply()
     var configuration =
@@ -96,7 +97,7 @@ struct Serve: ParsableCommand {
       if workers != nil { throw WireError(.modelUnavailable, "with --workers other models take a restart") }
       return try Self.reload(words, file)
     }
-    try server.runUntilSignalled(reload: reloads) {
+    try server.runUntilSignalled(signals, reload: reloads) {
       if let counts = stages.workers?.counts { workers?.awaitWorkers(of: counts.filter { $0.value > 0 }.map(\.key)) }
       let seconds = String(format: "%.2f", start.duration(to: .now).seconds)
       Standard.error(

@@ -54,6 +54,8 @@ import ZeroMQ
     for _ in 0..<40 { try socket.send(Pictures.question("a")) }
     rig.segmenter.started.wait()
     while try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)["repeated"] != .integer(39) {}
+    // Beyond some copies of the reply it is told that they are coming.
+    for _ in 0..<24 { #expect(try Rig.header(socket)["error"]?["code"] == .string("busy")) }
     gate.signal()
     for _ in 0..<16 { #expect(try Rig.header(socket)["masks"] != nil) }
     #expect(rig.labeler.answered.load(ordering: .relaxed) == 1)
@@ -89,6 +91,39 @@ import ZeroMQ
     try FileManager.default.removeItem(atPath: "\(folder.path)/authorised")
     #expect(try !reply(robot, server: server, timeout: 300))
     try rig.stop()
+  }
+
+  /// The authenticator would wait for a writer, and let nobody in meanwhile.
+  @Test func whatIsNoFileOfKeysIsPassedOver() throws {
+    let folder = try Folder()
+    let keys = KeyFolder(path: folder.path)
+    _ = try keys.makeServerKeys()
+    #expect(mkfifo("\(folder.path)/authorised/aaa.pub", 0o600) == 0)
+    #expect(mkdir("\(folder.path)/authorised/bbb.pub", 0o700) == 0)
+    let file = "\(folder.path)/robot.key"
+    try keys.makeClientKeys(name: "robot", file: file)
+    let robot = try CurveKeyPair(secretKey: KeyFolder.key(inFile: file))
+    let bytes = try #require(CurveKeyPair.bytes(robot.publicKey))
+    #expect(keys.isAuthorised(bytes) && !keys.isAuthorised(bytes, as: .worker))
+    // A name is taken once, and no secret is left of the second.
+    #expect(throws: DaemonError.self) { try keys.makeClientKeys(name: "robot", file: "\(folder.path)/second.key") }
+    #expect(access("\(folder.path)/second.key", F_OK) != 0)
+  }
+
+  @Test func aSocketOfARunningDaemonIsNotTaken() throws {
+    let folder = try Folder()
+    let ipc = "ipc://\(folder.path)/pandion.sock"
+    let rig = try Rig(extra: [ipc])
+    let second = try Server(
+      Configuration(endpoints: ["tcp://127.0.0.1:*", ipc]), Pipeline(segmenter: nil, labeler: nil))
+    #expect(throws: DaemonError.inUse(ipc)) { try second.start() }
+    #expect(try rig.ask(#"{"v":1,"op":"hello"}"#, to: ipc)["name"] == .string("pandion"))
+    try rig.stop()
+    // One that nobody listens on any more is.
+    let third = try Server(Configuration(endpoints: [ipc]), Pipeline(segmenter: nil, labeler: nil))
+    try third.start()
+    third.drain()
+    try third.wait()
   }
 
   @Test func keysAreKeptToTheirOwner() throws {

@@ -21,6 +21,10 @@ import ZeroMQ
       ([good[0], good[1], Array(good[2].dropLast())], "bad_request", "image:"),
       ([good[0], Array(#"{"v":1,"op":"hello"}"#.utf8)], "bad_request", "of a camera's frame it is one of segment"),
       ([good[0], Array(#"{"v":2,"op":"auto"}"#.utf8)], "bad_request", "v is 2"),
+      (
+        [good[0], Array(#"{"v":1,"op":"auto","stream":true,"frame_id":"cam","priority":"high"}"#.utf8)], "bad_request",
+        "priority"
+      ),
       (good + [[1], [2]], "too_large", "3 blobs"),
       (good + [[UInt8](repeating: 0, count: 8000)], "too_large", "bytes together"),
       ([good[0], good[1] + [UInt8](repeating: 32, count: 2000), good[2]], "too_large", "the header has"),
@@ -31,6 +35,7 @@ import ZeroMQ
       #expect(result.stream == "s" && result.seq == index + 1 && result.code == wrong.code, "\(wrong.reason)")
       #expect(result.header["error"]?["message"]?.string?.contains(wrong.reason) == true, "\(result.header)")
       #expect(try schemas.faults(result.header, "error.json") == [])
+      #expect((result.header["frame_id"] == .string("cam")) == (wrong.reason == "priority"))
     }
     #expect(try rig.counts("s") == [cases.count, cases.count, cases.count, 0])
     // Those that do not tell whose they are.

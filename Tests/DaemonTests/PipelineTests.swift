@@ -134,10 +134,35 @@ import Wire
     #expect(store.usage.bytes <= 1000)
   }
 
-  @Test func aPartHasTheSmallestWhole() {
+  @Test func aPartHasTheSmallestWhole() throws {
     let masks = [square(16, 12, 2), square(16, 12, 8), square(16, 12, 4), square(4, 4, 2), square(16, 12, 8)]
-    #expect(containingMasks(masks) == [2, nil, 1, nil, nil])
+    #expect(try containingMasks(masks) == [2, nil, 1, nil, nil])
     #expect(square(16, 12, 2).intersection(square(17, 12, 2)) == 12)
+  }
+
+  /// There may be hundreds of masks, of a picture of many megapixels.
+  @Test func cancelEndsTheWritingOfMasks() throws {
+    let pipeline = Pipeline(segmenter: nil, labeler: nil)
+    let request = try Request(
+      header: Array(#"{"v":1,"op":"segment","image":{"blob":0,"encoding":"png"},"prompts":[{"points":[[1,1]]}]}"#.utf8),
+      blobs: 1)
+    let job = Job(request, blobs: [])
+    job.picture = pipeline.pictures.add(Pictures.image, isFrame: false)
+    job.regions = [Region(FoundMask(mask: square(16, 12, 3)))]
+    #expect(try pipeline.masksReply(job, .png).error == nil)
+    job.cancel()
+    let error = #expect(throws: WireError.self) { try pipeline.masksReply(job, .png) }
+    #expect(error?.code == .cancelled)
+  }
+
+  @Test func whatTakesLongHasItsOwnLane() throws {
+    func lane(_ fields: String, prompts: Int) throws -> Lane {
+      let points = Array(repeating: #"{"points":[[1,1]],"point_labels":[1]}"#, count: prompts).joined(separator: ",")
+      let header = #"{"v":1,"op":"segment","image":{"blob":0,"encoding":"png"},"prompts":[\#(points)]\#(fields)}"#
+      return Lane(.segment, Job(try Request(header: Array(header.utf8), blobs: 1), blobs: []))
+    }
+    #expect(try lane("", prompts: 64) == .segment && lane("", prompts: 65) == .automatic)
+    #expect(try lane(#","masks":"png""#, prompts: 8) == .segment && lane(#","masks":"png""#, prompts: 9) == .automatic)
   }
 
   @Test func aQuestionAboutAMaskNamesIt() {

@@ -59,11 +59,12 @@ import Testing
     let all = Ledger()
     let one = Ledger(parent: all)
     try push.send([[1, 2, 3], [], [UInt8](repeating: 4, count: 1000)], ledger: one)
-    #expect(one.bytes == 1003 && all.bytes == 1003)
+    let held = 1003 + 3 * Ledger.frameBytes
+    #expect(one.bytes == held && all.bytes == held)
     try push.send([[5]], ledger: Ledger(parent: all))
-    #expect(one.bytes == 1003 && all.bytes == 1004)
+    #expect(one.bytes == held && all.bytes == held + 1 + Ledger.frameBytes)
     #expect(try pull.receive(timeout: 1000).frames == [[1, 2, 3], [], [UInt8](repeating: 4, count: 1000)])
-    #expect(one.bytes == 0 && all.bytes == 1)
+    #expect(one.bytes == 0 && all.bytes == 1 + Ledger.frameBytes)
     #expect(try pull.receive(timeout: 1000).frames == [[5]])
     #expect(all.bytes == 0)
     // What cannot be sent is not held either.

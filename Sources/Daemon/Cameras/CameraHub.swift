@@ -95,17 +95,20 @@ final class CameraHub: @unchecked Sendable {
       String(validating: incoming.client, as: UTF8.self) != nil
     else { return cameras.countUnnamed() }
     let stream = incoming.client
+    let frame = read(incoming)
     let name: FrameSlots.Name
     do throws(WireError) {
       name = try cameras.arrive(stream)
     } catch {
-      return publish(stream, Reply(RefusedRequest(error)))
+      switch frame {
+      case .failure(let refused): return publish(stream, refused.reply)
+      case .success(let request): return publish(stream, Reply(to: request, error))
+      }
     }
-    switch read(incoming) {
+    switch frame {
     case .failure(let refused): publish(stream, cameras.refusal(name, refused.reply))
     case .success(let request):
-      // A header takes more once it is read.
-      let bytes = incoming.blobs.reduce(8 * incoming.header.count) { $0 + $1.count }
+      let bytes = incoming.bytes
       let frame = FrameSlots.Frame(
         name: name, request: request, blobs: incoming.blobs, bytes: bytes, arrived: .now)
       guard cameras.wait(frame) else {
@@ -123,7 +126,9 @@ final class CameraHub: @unchecked Sendable {
     do throws(RefusedRequest) {
       request = try Request(header: incoming.header, blobs: incoming.sentBlobs, limits: cameras.limits)
     } catch {
-      return .failure(Refused(reply: Reply(error)))
+      var refused = error
+      refused.stream = false
+      return .failure(Refused(reply: Reply(refused)))
     }
     // A frame has one result.
     request.stream = false

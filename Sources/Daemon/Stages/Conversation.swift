@@ -78,7 +78,10 @@ final class Conversation {
       case .alive:
         if !isWelcome { worker.log("\(worker.endpoint) takes this worker, '\(worker.name)'") }
         isWelcome = true
-      case .again: try introduce()
+      case .again:
+        // Who is leaving has nothing more to do for a daemon that knows nothing of its jobs.
+        guard !isLeaving else { return .done }
+        try introduce()
       case .refused(let reason): return .refused(reason)
       case .stop: return .done
       }

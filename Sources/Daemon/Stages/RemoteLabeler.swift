@@ -38,7 +38,7 @@ public struct RemoteLabeler: LabelEngine {
     guard let shape = body["image_tokens"]?["shape"]?.array?.compactMap(\.integer), shape.count == 2,
       let blob = body["image_tokens"]?["blob"]?.integer, result.blobs.indices.contains(blob),
       (1...1 << 20).contains(shape[0]), (1...1 << 20).contains(shape[1]),
-      result.blobs[blob].count == 4 * shape[0] * shape[1]
+      result.blobs[blob].count == 4 * shape[0] * shape[1], LittleEndian.floats(result.blobs[blob]) != nil
     else { throw Self.nonsense(.extract) }
     return RemoteTokens(picture: remote, rows: shape[0], columns: shape[1], bytes: result.blobs[blob])
   }
