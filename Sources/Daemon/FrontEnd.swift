@@ -143,13 +143,14 @@ final class FrontEnd: @unchecked Sendable {
   private func pause() -> Int? {
     var pauses: [Int] = []
     if !delayed.isEmpty { pauses.append(isInUse ? pace.delay() : 0) }
-    let deadlines = lanes.compactMap(\.nextDeadline) + (drainEnd.map { [$0] } ?? [])
+    let deadlines = lanes.compactMap(\.nextDeadline) + [drainEnd, answers.nextEnd].compactMap { $0 }
     if let next = deadlines.min() { pauses.append(max(0, Int(((next - .now).seconds * 1000).rounded(.up)))) }
     return pauses.min()
   }
 
   /// Refuses what has waited for longer than it was worth, and in the end whatever is not done when the daemon has to go.
   private func giveUpLate() {
+    answers.forgetLate()
     for lane in lanes {
       for ticket in lane.removeLate() { refuse(ticket, beforeStage: lane.lane.stage) }
     }

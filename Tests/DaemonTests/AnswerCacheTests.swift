@@ -33,6 +33,21 @@ import Wire
     #expect(cache[key(1, "a")] == [[1]])
   }
 
+  @Test func largeOnesAreForgottenInTime() {
+    var cache = AnswerCache(capacity: 10, bytes: 10 << 20)
+    let (start, large) = (ContinuousClock.now, [[UInt8](repeating: 0, count: 300 << 10)])
+    cache.keep(large, for: key(1, "large"), now: start)
+    cache.keep([[1]], for: key(1, "small"), now: start)
+    cache.keep(large, for: key(2, "later"), now: start + .seconds(10))
+    cache.forgetLate(now: start + .seconds(29))
+    #expect(cache[key(1, "large")] == large && cache.nextEnd == start + .seconds(30))
+    cache.forgetLate(now: start + .seconds(31))
+    #expect(cache[key(1, "large")] == nil && cache[key(1, "small")] == [[1]] && cache[key(2, "later")] == large)
+    #expect(cache.nextEnd == start + .seconds(40))
+    cache.forgetLate(now: start + .seconds(41))
+    #expect(cache[key(2, "later")] == nil && cache.nextEnd == nil && cache[key(1, "small")] == [[1]])
+  }
+
   /// Two spellings of é, which Swift takes for the same string.
   @Test func idsAreTheirBytes() {
     var cache = AnswerCache(capacity: 4, bytes: 100)
