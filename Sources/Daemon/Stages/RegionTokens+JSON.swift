@@ -44,6 +44,11 @@ struct SentRegions {
     (self.regions, columns, bytes) = (regions, shape[2], blobs[blob])
   }
 
+  /// Whether they are the regions of all of so many masks, in the order of these.
+  func areNumbered(upTo count: Int) -> Bool {
+    regions.count == count && regions.indices.allSatisfy { regions[$0]["mask"]?.integer == $0 }
+  }
+
   /// The same regions under other indices of masks.
   func renumbered(_ masks: [Int]) -> SentRegions {
     var copy = self

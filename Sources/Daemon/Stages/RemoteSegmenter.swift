@@ -58,6 +58,10 @@ public struct RemoteSegmenter: SegmentEngine {
     guard found.count == prompts.count else {
       throw Self.nonsense("\(found.count) lists of masks for \(prompts.count) prompts")
     }
+    // HQ-SAM gives one of the three.
+    for masks in found where masks.count != 1 && !(multimask && masks.count == 3) {
+      throw Self.nonsense("\(masks.count) masks for a prompt\(multimask ? " that asks for three" : "")")
+    }
     return found
   }
 
