@@ -1,4 +1,15 @@
 extension WorkerHub {
+  /// Lets a job wait: before those of lower priority, and before those that came later.
+  func enqueue(_ ticket: UInt64) {
+    guard let call = jobs[ticket]?.call else { return }
+    let priority = call.errand.priority
+    let place = waiting[call.lane, default: []].firstIndex { other in
+      let theirs = jobs[other]?.call.errand.priority ?? 0
+      return theirs < priority || theirs == priority && other > ticket
+    }
+    waiting[call.lane, default: []].insert(ticket, at: place ?? waiting[call.lane]?.count ?? 0)
+  }
+
   /// Gives what waits to those who have room.
   func dispatch() {
     // What has ended a worker already needs an idle one, and would never get it if others went on taking the seats.
@@ -52,7 +63,11 @@ extension WorkerHub {
       attachment: attached ? call.attachment : nil)
     jobs[ticket]?.wasAttached = attached
     workers[identity]?.noteHeld(call.attachment.handle)
-    // It takes nothing: its connection has gone or stands still. The job has not been there.
-    if !send(.job(message), to: identity) { lose(identity, blame: false) }
+    if send(.job(message), to: identity) {
+      call.errand.begin()
+    } else {
+      // It takes nothing: its connection has gone or stands still. The job has not been there.
+      lose(identity, blame: false)
+    }
   }
 }

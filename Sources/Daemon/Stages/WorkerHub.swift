@@ -95,6 +95,7 @@ final class WorkerHub: @unchecked Sendable {
       if poller.isReady(bellIndex) { while try bell.receive() != nil {} }
       for order in mailbox.takeAll() { obey(order) }
       buryTheDead()
+      dropTheUnwanted()
       dispatch()
       refuseTheOrphaned()
       publish()
@@ -198,7 +199,7 @@ final class WorkerHub: @unchecked Sendable {
     switch order {
     case .call(let call):
       jobs[nextTicket] = Job(call: call)
-      waiting[call.lane, default: []].append(nextTicket)
+      enqueue(nextTicket)
       nextTicket += 1
     case .abandoned(let call):
       guard let ticket = jobs.first(where: { $0.value.call === call })?.key else { return }
@@ -250,8 +251,7 @@ final class WorkerHub: @unchecked Sendable {
     }
     if !workers.values.contains(where: { $0.ready.stage == worker.ready.stage }) { orphaned[worker.ready.stage] = .now }
     for (lane, tickets) in worker.jobs {
-      // The oldest will be first again.
-      for ticket in tickets.sorted(by: >) {
+      for ticket in tickets {
         guard var job = jobs[ticket] else { continue }
         if blame { job.deaths += 1 }
         job.moves += 1
@@ -274,7 +274,7 @@ final class WorkerHub: @unchecked Sendable {
           forget(ticket)
         } else {
           pool.withState { $0.counters.retried += 1 }
-          waiting[lane, default: []].insert(ticket, at: 0)
+          enqueue(ticket)
         }
       }
     }
@@ -288,6 +288,17 @@ final class WorkerHub: @unchecked Sendable {
       // Its heartbeats wait behind what comes slowly, and it waits for the answers.
       if workers[identity]?.heard.hearsPart(after: longest / 3) == true { send(.alive, to: identity) }
       if isStalled || workers[identity]?.heard.silence ?? .zero > longest { lose(identity, blame: true) }
+    }
+  }
+
+  /// What is cancelled, or too late to begin with, is not handed out.
+  func dropTheUnwanted() {
+    for ticket in waiting.values.joined() {
+      guard let errand = jobs[ticket]?.call.errand else { continue }
+      do throws(WireError) { try errand.checkWanted() } catch {
+        jobs[ticket]?.call.finish(.failure(error))
+        forget(ticket)
+      }
     }
   }
 

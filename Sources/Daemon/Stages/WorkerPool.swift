@@ -109,10 +109,10 @@ public final class WorkerPool: Sendable {
 
   /// Has a worker do a job, and another if it dies.
   ///
-  /// - Throws: `poison` for what has ended two workers, `model_unavailable` where there is none, `cancelled`, and what the
-  ///   worker says.
+  /// - Throws: `poison` for what has ended two workers, `model_unavailable` where there is none, `deadline` for what none has
+  ///   begun in time, `cancelled`, and what the worker says.
   func call(
-    _ call: StageCall, isCancelled: () -> Bool = { false }, partial: ([UInt8]) throws(WireError) -> Void = { _ in }
+    _ call: StageCall, isCancelled: () -> Bool, partial: ([UInt8]) throws(WireError) -> Void = { _ in }
   ) throws(WireError) -> StageResult {
     if state.withLock({ !$0.quarantine.isEmpty }) {
       let hash = call.contentHash
