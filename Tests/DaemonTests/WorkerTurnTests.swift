@@ -104,4 +104,25 @@ import ZeroMQ
     #expect(reply["id"] == .string("b") && reply["masks"]?.array?.count == 3)
     try rig.stop()
   }
+
+  /// A worker of the stage that takes other jobs only, and one that takes no more, are none to wait for.
+  @Test func aLaneThatNobodyTakesIsUnavailable() throws {
+    let rig = try WorkerRig { ($0.silence, $0.unavailable) = (.seconds(60), .milliseconds(300)) }
+    let client = try rig.client()
+    _ = try rig.scripted("automatic", credit: [.automatic: 1])
+    try click(client, "1", picture: 1)
+    let error = try Rig.header(client)["error"]
+    #expect(error?["code"] == .string("model_unavailable") && error?["retryable"] == .bool(true))
+    let leaving = try rig.scripted("leaving")
+    try click(client, "2", picture: 2)
+    let job = try leaving.takeJob()
+    try leaving.say(.bye)
+    try click(client, "3", picture: 3)
+    let reply = try Rig.header(client)
+    #expect(reply["id"] == .string("3") && reply["error"]?["code"] == .string("model_unavailable"))
+    // Its own it finishes, and what comes of that finds nobody.
+    try leaving.finish(job)
+    #expect(try Rig.header(client)["error"]?["code"] == .string("model_unavailable"))
+    try rig.stop()
+  }
 }

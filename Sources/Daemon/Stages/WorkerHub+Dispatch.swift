@@ -41,7 +41,7 @@ extension WorkerHub {
   private func choose(_ lane: Lane, _ job: Job) -> [UInt8]? {
     var best: (identity: [UInt8], rank: (Int, Int))?
     for (identity, worker) in workers {
-      guard !worker.isLeaving, let credit = worker.ready.credit[lane], worker.jobs[lane]?.count ?? 0 < credit else {
+      guard worker.takes(lane), let credit = worker.ready.credit[lane], worker.jobs[lane]?.count ?? 0 < credit else {
         continue
       }
       // What has ended a worker already is tried alone, so that nothing else is blamed for it.

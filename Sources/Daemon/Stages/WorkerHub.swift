@@ -26,6 +26,9 @@ final class WorkerHub: @unchecked Sendable {
 
     var isIdle: Bool { jobs.values.allSatisfy(\.isEmpty) }
 
+    /// Whether it will have room for jobs of a lane, if not now.
+    func takes(_ lane: Lane) -> Bool { !isLeaving && ready.credit[lane] != nil }
+
     mutating func noteHeld(_ handle: String) {
       handles.removeAll { $0 == handle }
       handles.append(handle)
@@ -60,8 +63,8 @@ final class WorkerHub: @unchecked Sendable {
   /// Tickets in the order of their turn.
   var waiting: [Lane: [UInt64]] = [:]
   private var nextTicket: UInt64 = 1
-  /// Since when a stage has no worker.
-  private var orphaned: [Pipeline.Stage: ContinuousClock.Instant] = [:]
+  /// Since when nobody takes a lane.
+  var orphaned: [Lane: ContinuousClock.Instant] = [:]
   private var isStopping = false
 
   init(_ pool: WorkerPool, _ context: Context, secretKey: String?) throws(ZeroMQError) {
@@ -75,7 +78,7 @@ final class WorkerHub: @unchecked Sendable {
     for endpoint in pool.endpoints {
       bound.append(try FrontEnd.bind(socket, endpoint, secretKey, domain: Authenticator.workerDomain))
     }
-    for stage in pool.stages { orphaned[stage] = .now }
+    for lane in Lane.allCases { orphaned[lane] = .now }
   }
 
   func run() throws(ZeroMQError) {
@@ -175,7 +178,6 @@ final class WorkerHub: @unchecked Sendable {
       return
     }
     workers[identity] = Worker(ready: ready, heard: LastHeard(over: socket.lastConnection))
-    orphaned[ready.stage] = nil
     pool.withState { $0.models[ready.stage] = ready.model }
     pool.withState { $0.isReady }(ready.name)
     pool.log("worker '\(ready.name)' serves stage '\(ready.stage.rawValue)'")
@@ -249,7 +251,6 @@ final class WorkerHub: @unchecked Sendable {
       pool.log("worker '\(worker.ready.name)' of stage '\(worker.ready.stage.rawValue)' is dead")
       pool.withState { $0.isLost }(worker.ready.name)
     }
-    if !workers.values.contains(where: { $0.ready.stage == worker.ready.stage }) { orphaned[worker.ready.stage] = .now }
     for (lane, tickets) in worker.jobs {
       for ticket in tickets {
         guard var job = jobs[ticket] else { continue }
@@ -302,13 +303,19 @@ final class WorkerHub: @unchecked Sendable {
     }
   }
 
+  /// Jobs of lanes that no worker takes wait for a while.
   private func refuseTheOrphaned() {
-    for (stage, since) in orphaned where .now - since > pool.timing.unavailable {
-      for (lane, tickets) in waiting where lane.stage == stage {
-        for ticket in tickets {
-          jobs[ticket]?.call.finish(.failure(pool.unavailable(stage)))
-          forget(ticket)
-        }
+    for lane in Lane.allCases where pool.stages.contains(lane.stage) {
+      guard !workers.values.contains(where: { $0.takes(lane) }) else {
+        orphaned[lane] = nil
+        continue
+      }
+      let since = orphaned[lane] ?? .now
+      orphaned[lane] = since
+      guard .now - since > pool.timing.unavailable else { continue }
+      for ticket in waiting[lane] ?? [] {
+        jobs[ticket]?.call.finish(.failure(pool.unavailable(lane)))
+        forget(ticket)
       }
     }
   }

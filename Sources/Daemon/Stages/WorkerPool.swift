@@ -9,7 +9,7 @@ public struct WorkerTiming: Sendable, Equatable {
   public var silence = Duration.seconds(3)
   /// So is one that works on something and computes nothing for so long.
   public var stall = Duration.seconds(120)
-  /// How long a job waits where no worker serves its stage.
+  /// How long a job waits where no worker takes its lane.
   public var unavailable = Duration.seconds(5)
 
   public init() {}
@@ -119,7 +119,7 @@ public final class WorkerPool: Sendable {
       if state.withLock({ $0.quarantine.holds(hash) }) { throw Self.poison(call) }
     }
     guard let mailbox = state.withLock({ $0.mailbox }), mailbox.put(.call(call)) else {
-      throw unavailable(call.lane.stage)
+      throw unavailable(call.lane)
     }
     do throws(WireError) {
       return try call.wait(isCancelled: isCancelled, partial: partial)
@@ -135,9 +135,10 @@ public final class WorkerPool: Sendable {
     WireError(.poison, "this has ended \(lives) workers of stage '\(call.lane.stage.rawValue)' and is not tried again")
   }
 
-  func unavailable(_ stage: Pipeline.Stage) -> WireError {
+  func unavailable(_ lane: Lane) -> WireError {
     WireError(
-      .modelUnavailable, "no worker serves stage '\(stage.rawValue)' at the moment", retryAfterMilliseconds: 1000)
+      .modelUnavailable, "no worker of stage '\(lane.stage.rawValue)' takes lane '\(lane.rawValue)' at the moment",
+      retryAfterMilliseconds: 1000)
   }
 
   /// The model of a stage's workers, as the last of them told.
