@@ -38,9 +38,9 @@ final class WorkerHub: @unchecked Sendable {
 
   struct Job {
     let call: StageCall
-    /// How many workers it has ended.
-    var deaths = 0
-    /// How many have had it and not finished it, for whatever reason.
+    /// The names of workers that it may have ended.
+    var ended: Set<String> = []
+    /// How often it was handed out and not finished, for whatever reason.
     var moves = 0
     /// What its handle names went along when it was handed out.
     var wasAttached = false
@@ -48,6 +48,8 @@ final class WorkerHub: @unchecked Sendable {
     var worker: [UInt8]?
     /// Nobody waits for it any more.
     var isAbandoned = false
+
+    var isSuspect: Bool { !ended.isEmpty }
   }
 
   static let endpoint = "inproc://pandion/workers"
@@ -241,83 +243,6 @@ final class WorkerHub: @unchecked Sendable {
   func forget(_ ticket: UInt64) {
     guard let job = jobs.removeValue(forKey: ticket), job.worker == nil else { return }
     waiting[job.call.lane]?.removeAll { $0 == ticket }
-  }
-
-  /// Gives a worker up; its jobs go to others, unless they are to blame once too often.
-  func lose(_ identity: [UInt8], blame: Bool) {
-    guard let worker = workers.removeValue(forKey: identity) else { return }
-    if blame {
-      pool.withState { $0.counters.lost += 1 }
-      pool.log("worker '\(worker.ready.name)' of stage '\(worker.ready.stage.rawValue)' is dead")
-      pool.withState { $0.isLost }(worker.ready.name)
-    }
-    for (lane, tickets) in worker.jobs {
-      for ticket in tickets {
-        guard var job = jobs[ticket] else { continue }
-        if blame { job.deaths += 1 }
-        job.moves += 1
-        job.worker = nil
-        jobs[ticket] = job
-        if job.isAbandoned {
-          forget(ticket)
-        } else if job.deaths >= WorkerPool.lives {
-          let hash = job.call.contentHash
-          pool.withState {
-            $0.quarantine.add(hash)
-            $0.counters.poisoned += 1
-          }
-          pool.log("a job of lane '\(lane.rawValue)' has ended \(job.deaths) workers: \(hash) is not tried again")
-          job.call.finish(.failure(WorkerPool.poison(job.call)))
-          forget(ticket)
-        } else if job.moves >= WorkerPool.mostMoves {
-          job.call.finish(
-            .failure(WireError(.internal, "\(job.moves) workers had it one after the other and did not finish it")))
-          forget(ticket)
-        } else {
-          pool.withState { $0.counters.retried += 1 }
-          enqueue(ticket)
-        }
-      }
-    }
-  }
-
-  private func buryTheDead() {
-    let now = ContinuousClock.now
-    let longest = pool.timing.silence
-    for (identity, worker) in workers {
-      let isStalled = !worker.isIdle && now - worker.progressed > pool.timing.stall
-      // Its heartbeats wait behind what comes slowly, and it waits for the answers.
-      if workers[identity]?.heard.hearsPart(after: longest / 3) == true { send(.alive, to: identity) }
-      if isStalled || workers[identity]?.heard.silence ?? .zero > longest { lose(identity, blame: true) }
-    }
-  }
-
-  /// What is cancelled, or too late to begin with, is not handed out.
-  func dropTheUnwanted() {
-    for ticket in waiting.values.joined() {
-      guard let errand = jobs[ticket]?.call.errand else { continue }
-      do throws(WireError) { try errand.checkWanted() } catch {
-        jobs[ticket]?.call.finish(.failure(error))
-        forget(ticket)
-      }
-    }
-  }
-
-  /// Jobs of lanes that no worker takes wait for a while.
-  private func refuseTheOrphaned() {
-    for lane in Lane.allCases where pool.stages.contains(lane.stage) {
-      guard !workers.values.contains(where: { $0.takes(lane) }) else {
-        orphaned[lane] = nil
-        continue
-      }
-      let since = orphaned[lane] ?? .now
-      orphaned[lane] = since
-      guard .now - since > pool.timing.unavailable else { continue }
-      for ticket in waiting[lane] ?? [] {
-        jobs[ticket]?.call.finish(.failure(pool.unavailable(lane)))
-        forget(ticket)
-      }
-    }
   }
 
   private func publish() {

@@ -18,9 +18,9 @@ public struct WorkerTiming: Sendable, Equatable {
 /// The workers of the stages that do not run in this process: hands them jobs, and jobs of workers that die to others.
 /// Any thread may call it; one of its own talks to the workers.
 public final class WorkerPool: Sendable {
-  /// How many workers a job may end before it is poison.
+  /// How many different workers a job ends until it is poison.
   static let lives = 2
-  /// How often a job is handed out where workers come and go without a death.
+  /// How often a job is handed out that does not get poison meanwhile, and which nobody finishes.
   static let mostMoves = 8
 
   public let stages: Set<Pipeline.Stage>
