@@ -70,4 +70,22 @@ import ZeroMQ
     #expect(try rig.stats()["poisoned"] == .integer(0))
     try rig.stop()
   }
+
+  /// The daemon's thread was held up: what was not heard meanwhile is nobody's silence.
+  @Test func aDaemonThatWasAwayTakesNobodyForDead() throws {
+    let rig = try WorkerRig({ ($0.silence, $0.stall) = (.seconds(1), .seconds(1)) }) {
+      if $0.contains("'late' serves") { usleep(2_500_000) }
+    }
+    let quiet = try rig.scripted("quiet")
+    let client = try rig.client()
+    try click(client, "1", picture: 1)
+    let job = try quiet.takeJob()
+    _ = try rig.scripted("late", credit: [.automatic: 1])
+    usleep(100_000)
+    try quiet.finish(job)
+    try quiet.finish(quiet.takeJob())
+    #expect(try Rig.header(client)["masks"]?.array?.count == 3)
+    #expect(try rig.stats()["lost"] == .integer(0))
+    try rig.stop()
+  }
 }

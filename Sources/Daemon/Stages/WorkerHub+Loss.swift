@@ -50,6 +50,14 @@ extension WorkerHub {
     }
   }
 
+  /// It was this thread that was held up, or the whole machine: nothing could be heard, and nothing may have come in yet.
+  func excuseAll() {
+    for identity in workers.keys {
+      workers[identity]?.heard.excuse()
+      workers[identity]?.progressed = .now
+    }
+  }
+
   /// What is cancelled, or too late to begin with, is not handed out.
   func dropTheUnwanted() {
     for ticket in waiting.values.joined() {

@@ -87,9 +87,11 @@ final class WorkerHub: @unchecked Sendable {
     var poller = Poller()
     let socketIndex = poller.add(socket)
     let bellIndex = poller.add(bell)
+    var looked = ContinuousClock.now
     while !isStopping {
       // Deaths are looked for often within the shortest time that makes one.
-      _ = try poller.wait(milliseconds: workers.isEmpty && jobs.isEmpty ? 1000 : 50)
+      let patience = workers.isEmpty && jobs.isEmpty ? 1000 : 50
+      _ = try poller.wait(milliseconds: patience)
       // Everything that came is read before anybody is missed: it was this thread that may have been held up.
       if poller.isReady(socketIndex) {
         for _ in 0..<256 {
@@ -99,6 +101,8 @@ final class WorkerHub: @unchecked Sendable {
       }
       if poller.isReady(bellIndex) { while try bell.receive() != nil {} }
       for order in mailbox.takeAll() { obey(order) }
+      if .now - looked > .milliseconds(patience) + pool.timing.silence / 3 { excuseAll() }
+      looked = .now
       buryTheDead()
       dropTheUnwanted()
       dispatch()
