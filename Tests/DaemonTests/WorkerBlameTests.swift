@@ -88,4 +88,24 @@ import ZeroMQ
     #expect(try rig.stats()["lost"] == .integer(0))
     try rig.stop()
   }
+
+  /// A worker that the daemon does not know says much before it reads: it is told once.
+  @Test func whoIsNotKnownIsToldSoOnce() throws {
+    let rig = try WorkerRig { $0.silence = .seconds(10) }
+    let socket = try Socket(rig.context, .dealer)
+    try socket.connect(rig.pool.boundEndpoints[0])
+    for count in 0..<50 { try socket.send(MessageFromWorker.heartbeat(progress: count).frames) }
+    var agains = 0
+    while let frames = try? socket.receive(timeout: 300).frames {
+      if case .again = MessageToWorker(frames) { agains += 1 }
+    }
+    #expect(agains == 1)
+    // Where that was lost it is told again.
+    usleep(800_000)
+    try socket.send(MessageFromWorker.heartbeat(progress: 0).frames)
+    guard case .again? = MessageToWorker(try socket.receive(timeout: 5000).frames) else {
+      throw ScriptedWorker.Surprise()
+    }
+    try rig.stop()
+  }
 }

@@ -131,6 +131,14 @@ enum MessageFromWorker: Sendable {
     }
   }
 
+  /// Whether it has a ticket.
+  var isAboutAJob: Bool {
+    switch self {
+    case .partial, .result, .failed, .missing: true
+    case .ready, .unknownVersion, .heartbeat, .bye: false
+    }
+  }
+
   var frames: [[UInt8]] {
     func head(_ type: String, _ ticket: UInt64, _ more: [(String, JSONValue?)] = []) -> [UInt8] {
       StageProtocol.frame(type, [("ticket", .integer(Int(ticket)))] + more)

@@ -3,7 +3,9 @@ import Wire
 /// Workers that are given up, and what becomes of their jobs; jobs that nobody will do.
 extension WorkerHub {
   /// Gives a worker up; its jobs go to others, unless they are to blame once too often.
-  func lose(_ identity: [UInt8], blame: Bool) {
+  ///
+  /// - Parameter isMove: whether that counts among the times that its jobs may be handed out.
+  func lose(_ identity: [UInt8], blame: Bool, isMove: Bool = true) {
     guard let worker = workers.removeValue(forKey: identity) else { return }
     let name = worker.ready.name
     if blame {
@@ -13,7 +15,7 @@ extension WorkerHub {
     }
     for ticket in worker.jobs.values.joined() {
       if blame { jobs[ticket]?.ended.insert(name) }
-      jobs[ticket]?.moves += 1
+      if isMove { jobs[ticket]?.moves += 1 }
       jobs[ticket]?.worker = nil
       putBack(ticket)
     }

@@ -62,6 +62,8 @@ final class WorkerHub: @unchecked Sendable {
   private(set) var bound: [String] = []
   var workers: [[UInt8]: Worker] = [:]
   var jobs: [UInt64: Job] = [:]
+  /// Who was told `again` and has not come in since: how often, and when.
+  var asked: [[UInt8]: (count: Int, last: ContinuousClock.Instant)] = [:]
   /// Tickets in the order of their turn.
   var waiting: [Lane: [UInt64]] = [:]
   private var nextTicket: UInt64 = 1
@@ -139,8 +141,8 @@ final class WorkerHub: @unchecked Sendable {
       return
     }
     guard workers[identity] != nil else {
-      send(.again, to: identity)
-      return
+      if message.isAboutAJob { countStrange() }
+      return sayAgain(identity)
     }
     workers[identity]?.heard = LastHeard(over: socket.lastConnection)
     switch message {
@@ -172,12 +174,15 @@ final class WorkerHub: @unchecked Sendable {
   private func giveUp(_ identity: [UInt8]) {
     guard workers[identity] != nil else { return }
     lose(identity, blame: true)
-    send(.again, to: identity)
+    sayAgain(identity)
   }
 
   private func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
     // The same one again, over a new connection perhaps: it lives, so that its jobs are not to blame for anything.
-    for (old, worker) in workers where old == identity || worker.ready.name == ready.name { lose(old, blame: false) }
+    let wasAsked = noteAnswer(identity)
+    for (old, worker) in workers where old == identity || worker.ready.name == ready.name {
+      lose(old, blame: false, isMove: old != identity || !wasAsked)
+    }
     if let reason = objection(to: ready) {
       pool.log("worker '\(ready.name)' is refused: \(reason)")
       send(.refused(reason), to: identity)
