@@ -14,12 +14,14 @@ final class WorkerRig {
   var endpoint: String { server.endpoints[0] }
 
   init(
-    _ change: (inout WorkerTiming) -> Void = { _ in }, log: @escaping @Sendable (String) -> Void = { _ in }
+    _ change: (inout WorkerTiming) -> Void = { _ in }, supervised: Set<Pipeline.Stage> = [],
+    log: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
     var timing = WorkerTiming()
     timing.silence = .milliseconds(600)
     change(&timing)
-    pool = WorkerPool([.segment], endpoints: ["tcp://127.0.0.1:*"], timing: timing, log: log)
+    pool = WorkerPool(
+      [.segment], supervised: supervised, endpoints: ["tcp://127.0.0.1:*"], timing: timing, log: log)
     var configuration = Configuration(endpoints: ["tcp://127.0.0.1:*"], controlEndpoints: ["tcp://127.0.0.1:*"])
     configuration.withWorkers = [.segment: 4]
     server = try Server(

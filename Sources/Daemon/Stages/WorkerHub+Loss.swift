@@ -11,7 +11,8 @@ extension WorkerHub {
     if blame {
       pool.withState { $0.counters.lost += 1 }
       pool.log("worker '\(name)' of stage '\(worker.ready.stage.rawValue)' is dead")
-      pool.withState { $0.isLost }(name)
+      // Whoever has just come in under the name of one that was there may be another: that one need not be killed.
+      if worker.tookOver.map({ .now - $0 > .seconds(10) }) ?? true { pool.withState { $0.isLost }(name) }
     }
     for ticket in worker.jobs.values.joined() {
       if blame { jobs[ticket]?.ended.insert(name) }

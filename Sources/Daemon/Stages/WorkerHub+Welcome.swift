@@ -1,7 +1,67 @@
-/// Who is told to come in anew.
+/// Who may be a worker, and who is told to come in anew.
 extension WorkerHub {
+  static let mostWorkers = 256
   /// So many unknown ones are remembered for having been told `again`.
   private static let mostAsked = 1024
+
+  /// The model of a stage's workers, for as long as the daemon lives: what they made of pictures is kept.
+  struct Reference {
+    var model: ModelDescription
+    /// Of the worker that had it first.
+    let name: String
+  }
+
+  func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
+    let wasAsked = noteAnswer(identity)
+    if let reason = objection(to: ready) {
+      lose(identity, blame: false)
+      pool.log("worker '\(ready.name)' is refused: \(reason)")
+      send(.refused(reason), to: identity)
+      return
+    }
+    if awaitsSupervised(ready) { return sayAgain(identity) }
+    var tookOver: ContinuousClock.Instant?
+    // The same one again, over a new connection perhaps: it lives, so that its jobs are not to blame for anything.
+    for (old, worker) in workers where old == identity || worker.ready.name == ready.name {
+      if old != identity { tookOver = .now }
+      lose(old, blame: false, isMove: old != identity || !wasAsked)
+    }
+    noteModel(ready)
+    workers[identity] = Worker(ready: ready, heard: LastHeard(over: socket.lastConnection), tookOver: tookOver)
+    pool.withState { $0.models[ready.stage] = ready.model }
+    pool.withState { $0.isReady }(ready.name)
+    pool.log("worker '\(ready.name)' serves stage '\(ready.stage.rawValue)'")
+    send(.alive, to: identity)
+  }
+
+  private func objection(to ready: WorkerReady) -> String? {
+    let (stage, model) = (ready.stage, ready.model)
+    guard pool.stages.contains(stage) else { return "stage '\(stage.rawValue)' runs in the daemon itself" }
+    guard workers.values.count(where: { $0.ready.name != ready.name }) < Self.mostWorkers else {
+      return "there are too many workers"
+    }
+    guard model.role == stage.role else {
+      return "its model is a \(model.role), and stage '\(stage.rawValue)' needs a \(stage.role)"
+    }
+    guard let reference = references[stage.role], reference.model.differs(from: model) else { return nil }
+    return
+      "its model is \(model.name), but '\(reference.name)' came first with another, \(reference.model.name); other models take a restart of the daemon"
+  }
+
+  /// The daemon's own workers say which model it is; others wait until one of them has.
+  private func awaitsSupervised(_ ready: WorkerReady) -> Bool {
+    let role = ready.stage.role
+    guard references[role] == nil, pool.supervised.contains(where: { $0.role == role }) else { return false }
+    return pool.withState { !$0.supervisedNames.contains(ready.name) }
+  }
+
+  private func noteModel(_ ready: WorkerReady) {
+    let role = ready.stage.role
+    let known = references[role] ?? Reference(model: ready.model, name: ready.name)
+    // The digests of large files are not known at once.
+    let knowsMore = ready.model.files.count > known.model.files.count
+    references[role] = Reference(model: knowsMore ? ready.model : known.model, name: known.name)
+  }
 
   /// Tells one that is not known, or not any more, to come in. It may say much before it hears that, and it is told once a
   /// second.
@@ -14,9 +74,14 @@ extension WorkerHub {
   }
 
   /// - Returns: whether it comes in because it was told to.
-  func noteAnswer(_ identity: [UInt8]) -> Bool {
+  private func noteAnswer(_ identity: [UInt8]) -> Bool {
     guard let count = asked[identity]?.count else { return false }
     if count > 1 { asked[identity]?.count = count - 1 } else { asked[identity] = nil }
     return true
   }
+}
+
+extension Pipeline.Stage {
+  /// What its model is called. Stages "extract" and "language" share one.
+  var role: String { self == .segment ? "segmenter" : "labeler" }
 }

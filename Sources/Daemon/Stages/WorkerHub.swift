@@ -23,6 +23,8 @@ final class WorkerHub: @unchecked Sendable {
     var progress = -1
     var progressed = ContinuousClock.now
     var isLeaving = false
+    /// When it came in under the name of one that was there, over another connection.
+    var tookOver: ContinuousClock.Instant?
 
     var isIdle: Bool { jobs.values.allSatisfy(\.isEmpty) }
 
@@ -53,7 +55,6 @@ final class WorkerHub: @unchecked Sendable {
   }
 
   static let endpoint = "inproc://pandion/workers"
-  private static let mostWorkers = 256
 
   let pool: WorkerPool
   let socket: Socket
@@ -62,6 +63,8 @@ final class WorkerHub: @unchecked Sendable {
   private(set) var bound: [String] = []
   var workers: [[UInt8]: Worker] = [:]
   var jobs: [UInt64: Job] = [:]
+  /// By role. The first worker's, or the first one's that the supervisor keeps.
+  var references: [String: Reference] = [:]
   /// Who was told `again` and has not come in since: how often, and when.
   var asked: [[UInt8]: (count: Int, last: ContinuousClock.Instant)] = [:]
   /// Tickets in the order of their turn.
@@ -135,10 +138,14 @@ final class WorkerHub: @unchecked Sendable {
       countStrange()
       return giveUp(identity)
     }
-    if case .ready(let ready) = message { return welcome(ready, identity) }
-    if case .unknownVersion = message {
-      send(.refused("this daemon speaks version \(StageProtocol.version) of the stages' protocol"), to: identity)
+    switch message {
+    case .ready(let ready): return welcome(ready, identity)
+    case .unusable(let reason):
+      countStrange()
+      lose(identity, blame: true)
+      send(.refused(reason), to: identity)
       return
+    default: break
     }
     guard workers[identity] != nil else {
       if message.isAboutAJob { countStrange() }
@@ -146,7 +153,7 @@ final class WorkerHub: @unchecked Sendable {
     }
     workers[identity]?.heard = LastHeard(over: socket.lastConnection)
     switch message {
-    case .ready, .unknownVersion: break
+    case .ready, .unusable: break
     case .heartbeat(let progress):
       if workers[identity]?.progress != progress { workers[identity]?.progressed = .now }
       workers[identity]?.progress = progress
@@ -175,37 +182,6 @@ final class WorkerHub: @unchecked Sendable {
     guard workers[identity] != nil else { return }
     lose(identity, blame: true)
     sayAgain(identity)
-  }
-
-  private func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
-    // The same one again, over a new connection perhaps: it lives, so that its jobs are not to blame for anything.
-    let wasAsked = noteAnswer(identity)
-    for (old, worker) in workers where old == identity || worker.ready.name == ready.name {
-      lose(old, blame: false, isMove: old != identity || !wasAsked)
-    }
-    if let reason = objection(to: ready) {
-      pool.log("worker '\(ready.name)' is refused: \(reason)")
-      send(.refused(reason), to: identity)
-      return
-    }
-    workers[identity] = Worker(ready: ready, heard: LastHeard(over: socket.lastConnection))
-    pool.withState { $0.models[ready.stage] = ready.model }
-    pool.withState { $0.isReady }(ready.name)
-    pool.log("worker '\(ready.name)' serves stage '\(ready.stage.rawValue)'")
-    send(.alive, to: identity)
-  }
-
-  private func objection(to ready: WorkerReady) -> String? {
-    guard pool.stages.contains(ready.stage) else {
-      return "stage '\(ready.stage.rawValue)' runs in the daemon itself"
-    }
-    guard workers.count < Self.mostWorkers else { return "there are too many workers" }
-    let other = workers.values.first {
-      $0.ready.model.role == ready.model.role && $0.ready.model.differs(from: ready.model)
-    }
-    return other.map {
-      "its model is \(ready.model.name), but that of '\($0.ready.name)' is another \($0.ready.model.name)"
-    }
   }
 
   private func obey(_ order: Order) {

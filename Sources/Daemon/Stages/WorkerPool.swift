@@ -25,6 +25,8 @@ public final class WorkerPool: Sendable {
 
   public let stages: Set<Pipeline.Stage>
   let endpoints: [String]
+  /// The stages with workers that this daemon keeps running itself.
+  let supervised: Set<Pipeline.Stage>
   let timing: WorkerTiming
   let log: @Sendable (String) -> Void
   private let state = Mutex<State>(State())
@@ -42,6 +44,8 @@ public final class WorkerPool: Sendable {
     /// Told of a worker's name: that it takes work, that it was given up.
     var isReady: @Sendable (String) -> Void = { _ in }
     var isLost: @Sendable (String) -> Void = { _ in }
+    /// The names of the workers that are kept running here.
+    var supervisedNames: Set<String> = []
   }
 
   /// What `stats` tells.
@@ -58,11 +62,13 @@ public final class WorkerPool: Sendable {
   /// - Parameters:
   ///   - endpoints: where workers connect to.
   ///   - stages: those that workers do.
+  ///   - supervised: those of them with workers that are kept running here, which say what model it is to be.
   public init(
-    _ stages: Set<Pipeline.Stage>, endpoints: [String], timing: WorkerTiming = WorkerTiming(),
-    log: @escaping @Sendable (String) -> Void = { _ in }
+    _ stages: Set<Pipeline.Stage>, supervised: Set<Pipeline.Stage> = [], endpoints: [String],
+    timing: WorkerTiming = WorkerTiming(), log: @escaping @Sendable (String) -> Void = { _ in }
   ) {
-    (self.stages, self.endpoints, self.timing, self.log) = (stages, endpoints, timing, log)
+    (self.stages, self.supervised, self.endpoints) = (stages, supervised, endpoints)
+    (self.timing, self.log) = (timing, log)
   }
 
   /// Where workers connect to, with the ports that they became.
