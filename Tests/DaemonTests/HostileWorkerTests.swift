@@ -191,9 +191,15 @@ import ZeroMQ
     let good = #"{"regions":[{"mask":0,"levels":[{"level":"res2","cells":3}]}],"tokens":{"blob":0,"shape":[1,2,2]}}"#
     let sent = try #require(SentRegions(try json(good), blobs: [[UInt8](repeating: 0, count: 16)]))
     #expect(try sent.tokens(width: 2)[0]?.levels.first?.cells == 3)
-    #expect(sent.areNumbered(upTo: 1) && !sent.areNumbered(upTo: 2))
-    let elsewhere = try json(good.replacing(#""mask":0"#, with: #""mask":-1"#))
-    #expect(SentRegions(elsewhere, blobs: [[UInt8](repeating: 0, count: 16)])?.areNumbered(upTo: 1) == false)
+    #expect(sent.areRegions(of: 1) && !sent.areRegions(of: 2))
+    for (part, wrong) in [
+      (#""mask":0"#, #""mask":-1"#), (#""mask":0"#, #""mask":1"#), (#""cells":3"#, #""cells":-5"#),
+      (#""level":"res2""#, #""level":7"#), (#""levels""#, #""level""#),
+    ] {
+      let text = good.replacing(part, with: wrong)
+      #expect(
+        SentRegions(try json(text), blobs: [[UInt8](repeating: 0, count: 16)])?.areRegions(of: 1) == false, "\(text)")
+    }
     #expect(throws: WireError.self) { try sent.tokens(width: 3) }
     for blobs: [[UInt8]] in [[], [[1]]] { #expect(SentRegions(try json(good), blobs: blobs) == nil) }
     let notFinite = try #require(SentRegions(try json(good), blobs: [[UInt8](repeating: 0xFF, count: 16)]))

@@ -107,7 +107,7 @@ public struct RemoteLabeler: LabelEngine {
       .extract, request(tokens, masks, WordsWish(style: .short)), about: tokens.picture.attachment, for: errand)
     let result = try pool.call(call, isCancelled: isCancelled)
     let body = try StageProtocol.body(result.body, from: "a worker of stage 'extract'")
-    guard let sent = SentRegions(body, blobs: result.blobs), sent.areNumbered(upTo: masks.count),
+    guard let sent = SentRegions(body, blobs: result.blobs), sent.areRegions(of: masks.count),
       sent.columns == tokens.columns || masks.isEmpty
     else { throw Self.nonsense(.extract) }
     return sent
