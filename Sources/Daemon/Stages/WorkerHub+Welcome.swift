@@ -4,13 +4,6 @@ extension WorkerHub {
   /// So many unknown ones are remembered for having been told `again`.
   private static let mostAsked = 1024
 
-  /// The model of a stage's workers, for as long as the daemon lives: what they made of pictures is kept.
-  struct Reference {
-    var model: ModelDescription
-    /// Of the worker that had it first.
-    let name: String
-  }
-
   func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
     let wasAsked = noteAnswer(identity)
     if let reason = objection(to: ready) {
@@ -43,9 +36,10 @@ extension WorkerHub {
     guard model.role == stage.role else {
       return "its model is a \(model.role), and stage '\(stage.rawValue)' needs a \(stage.role)"
     }
-    guard let reference = references[stage.role], reference.model.differs(from: model) else { return nil }
+    guard let reference = references[stage.role], reference.differs(from: model) else { return nil }
+    // Whose it is, is not told: nobody is to come in under the name of one of the daemon's own.
     return
-      "its model is \(model.name), but '\(reference.name)' came first with another, \(reference.model.name); other models take a restart of the daemon"
+      "its model is \(model.name), and the daemon's \(stage.role) is another, \(reference.name); other models take a restart of the daemon"
   }
 
   /// The daemon's own workers say which model it is; others wait until one of them has.
@@ -56,11 +50,9 @@ extension WorkerHub {
   }
 
   private func noteModel(_ ready: WorkerReady) {
-    let role = ready.stage.role
-    let known = references[role] ?? Reference(model: ready.model, name: ready.name)
+    let known = references[ready.stage.role] ?? ready.model
     // The digests of large files are not known at once.
-    let knowsMore = ready.model.files.count > known.model.files.count
-    references[role] = Reference(model: knowsMore ? ready.model : known.model, name: known.name)
+    references[ready.stage.role] = ready.model.files.count > known.files.count ? ready.model : known
   }
 
   /// Tells one that is not known, or not any more, to come in. It may say much before it hears that, and it is told once a

@@ -63,8 +63,9 @@ final class WorkerHub: @unchecked Sendable {
   private(set) var bound: [String] = []
   var workers: [[UInt8]: Worker] = [:]
   var jobs: [UInt64: Job] = [:]
-  /// By role. The first worker's, or the first one's that the supervisor keeps.
-  var references: [String: Reference] = [:]
+  /// The model of the workers of each role, for as long as the daemon lives, since what they make of pictures is kept: the
+  /// first worker's, or that of the first one that the supervisor keeps.
+  var references: [String: ModelDescription] = [:]
   /// Who was told `again` and has not come in since: how often, and when.
   var asked: [[UInt8]: (count: Int, last: ContinuousClock.Instant)] = [:]
   /// Tickets in the order of their turn.
