@@ -41,6 +41,9 @@ public struct ModelDescription: Sendable, Equatable {
 public protocol SegmentEngine: Sendable {
   var model: ModelDescription { get }
 
+  /// The same model for the sake of one job, where the engine has a use for knowing whose.
+  func working(for errand: Errand) -> any SegmentEngine
+
   /// Looks at a picture, once for all prompts on it.
   func embed(_ image: Image) throws -> any Held
 

@@ -11,6 +11,9 @@ public protocol LabelEngine: Sendable {
   /// What `stats` tells of it; nothing unless the engine has something to tell.
   var stats: [(String, JSONValue?)] { get }
 
+  /// The same model for the sake of one job, where the engine has a use for knowing whose.
+  func working(for errand: Errand) -> any LabelEngine
+
   /// Stage "extract": the picture's features.
   func look(_ image: Image) throws -> any Held
 

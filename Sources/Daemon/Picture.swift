@@ -40,12 +40,13 @@ public final class Picture: Sendable {
   }
 
   /// What is remembered of a kind, made now if there is none: once, by the first of several threads that ask at the same
-  /// time. Making a prefix may ask for the features, not the other way round. What other models made is not used, and what
-  /// older ones make not kept.
+  /// time. Where that one fails, being cancelled perhaps, the next one makes it; who is cancelled meanwhile waits no longer.
+  /// Making a prefix may ask for the features, not the other way round. What other models made is not used, and what older
+  /// ones make not kept.
   func remember(
     _ kind: Kind, of models: Pipeline.Models, _ make: () throws -> any Held
   ) throws -> any Held {
-    makers[kind]?.lock()
+    while makers[kind]?.lock(before: Date(timeIntervalSinceNow: 0.02)) == false { try models.errand.checkWanted() }
     defer { makers[kind]?.unlock() }
     if let held = seen.withLock({ $0.held[kind] }), held.generation == models.generation { return held.memory }
     let made = try make()

@@ -74,7 +74,7 @@ public final class Pipeline: Sendable {
   /// Runs one stage; the job has a reply when it was the last, or when it failed.
   func run(_ stage: Stage, _ job: Job) {
     do {
-      let models = job.models ?? self.models
+      let models = (job.models ?? self.models).working(for: Errand(job))
       job.models = models
       try job.checkWanted(stage)
       switch stage {
@@ -123,6 +123,8 @@ public final class Pipeline: Sendable {
     var labeler: (any LabelEngine)?
     /// How often they were replaced; tells what was seen with which.
     var generation = 0
+    /// For whom they work.
+    var errand = Errand()
   }
 
   /// Any error as the wire tells it.

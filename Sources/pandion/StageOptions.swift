@@ -48,7 +48,10 @@ struct StageOptions: ParsableArguments {
       let name = hasEndpoints ? "workers-\(getpid()).sock" : "workers.sock"
       endpoints.append("ipc://\(try RuntimeFolder.make())/\(name)")
     }
-    return WorkerPool(Set(workers.counts.keys), endpoints: endpoints) { Standard.error($0) }
+    let supervised = workers.counts.filter { $0.value > 0 }.keys
+    return WorkerPool(Set(workers.counts.keys), supervised: Set(supervised), endpoints: endpoints) {
+      Standard.error($0)
+    }
   }
 
   /// How many requests are with workers at a time.

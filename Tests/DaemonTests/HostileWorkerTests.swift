@@ -24,7 +24,17 @@ import ZeroMQ
     (#"{"masks":[[{\#(segmentation),"logits":{"blob":0,"shape":[16384,16384]}}]]}"#, [[0, 0, 0, 0]]),
     (#"{"masks":[[{\#(segmentation),"logits":{"blob":0,"shape":[1,1]}}]]}"#, [[0, 0, 0xC0, 0x7F]]),
     (String(repeating: "[", count: 100_000), []),
+    // Three masks were asked for, and not none or seven.
+    (#"{"masks":[[]]}"#, []), (list(2), []), (list(7), []),
+    (list(3, #","predicted_iou":-7e30"#), []), (list(3, #","stability_score":55"#), []),
+    (list(3, #","crop_box":[-5,9,1000000000000000,-1]"#), []), (list(3, #","crop_box":[0,0,33,24]"#), []),
+    (list(3, #","crop_box":[0,0,32]"#), []), (list(3, #","point_coords":[[-60000,60000]]"#), []),
+    (list(3, #","point_coords":[[1]]"#), []),
   ]
+
+  private static func list(_ count: Int, _ more: String = "") -> String {
+    #"{"masks":[[\#(Array(repeating: "{\(segmentation)\(more)}", count: count).joined(separator: ","))]]}"#
+  }
 
   @Test(arguments: wrong.indices) func aResultThatIsNoneIsAnInternalError(_ index: Int) throws {
     let rig = try WorkerRig()
@@ -181,6 +191,15 @@ import ZeroMQ
     let good = #"{"regions":[{"mask":0,"levels":[{"level":"res2","cells":3}]}],"tokens":{"blob":0,"shape":[1,2,2]}}"#
     let sent = try #require(SentRegions(try json(good), blobs: [[UInt8](repeating: 0, count: 16)]))
     #expect(try sent.tokens(width: 2)[0]?.levels.first?.cells == 3)
+    #expect(sent.areRegions(of: 1) && !sent.areRegions(of: 2))
+    for (part, wrong) in [
+      (#""mask":0"#, #""mask":-1"#), (#""mask":0"#, #""mask":1"#), (#""cells":3"#, #""cells":-5"#),
+      (#""level":"res2""#, #""level":7"#), (#""levels""#, #""level""#),
+    ] {
+      let text = good.replacing(part, with: wrong)
+      #expect(
+        SentRegions(try json(text), blobs: [[UInt8](repeating: 0, count: 16)])?.areRegions(of: 1) == false, "\(text)")
+    }
     #expect(throws: WireError.self) { try sent.tokens(width: 3) }
     for blobs: [[UInt8]] in [[], [[1]]] { #expect(SentRegions(try json(good), blobs: blobs) == nil) }
     let notFinite = try #require(SentRegions(try json(good), blobs: [[UInt8](repeating: 0xFF, count: 16)]))

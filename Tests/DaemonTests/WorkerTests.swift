@@ -48,7 +48,7 @@ import ZeroMQ
     while true { if case .again = try dead.hear() { break } }
     try dead.introduce()
     try dead.say(late)
-    try rig.await("strange", 1)
+    try rig.await("strange", 2)
     #expect(throws: ZeroMQError.self) { try client.receive(timeout: 100) }
     #expect(worker.leave())
     try rig.stop()

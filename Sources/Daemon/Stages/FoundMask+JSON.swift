@@ -51,10 +51,22 @@ extension FoundMask {
       (1...1 << 16).contains(width),
       let mask = try? RunLengthEncoding(height: height, width: width, compressed: counts)
     else { return nil }
-    func score(_ key: String) -> Float? { json[key]?.double.map { Float($0) }.flatMap { $0.isFinite ? $0 : nil } }
+    func score(_ key: String) -> Float? { json[key]?.double.map { Float($0) } }
     self.init(mask: mask, predictedIoU: score("predicted_iou"), stabilityScore: score("stability_score"))
-    if let points = json["point_coords"]?.array { pointCoords = points.compactMap(Self.point) }
-    if let box = json["crop_box"]?.array?.compactMap(\.integer), box.count == 4 { cropBox = box }
+    // The one is a network's guess, which may lie somewhat beside 0…1, the other a share.
+    guard abs(predictedIoU ?? 0) <= 100, (0...1).contains(stabilityScore ?? 0) else { return nil }
+    if let given = json["point_coords"]?.array {
+      let points = given.compactMap { Self.point($0, width: width, height: height) }
+      guard points.count == given.count else { return nil }
+      pointCoords = points
+    }
+    if let given = json["crop_box"]?.array {
+      let box = given.compactMap(\.integer)
+      guard given.count == 4, box.count == 4, box[0] >= 0, box[1] >= 0, (1...width).contains(box[2]),
+        (1...height).contains(box[3]), box[0] <= width - box[2], box[1] <= height - box[3]
+      else { return nil }
+      cropBox = box
+    }
     if let given = json["logits"] {
       guard let index = given["blob"]?.integer, blobs.indices.contains(index),
         let height = given["shape"]?[0]?.integer, let width = given["shape"]?[1]?.integer,
@@ -65,8 +77,10 @@ extension FoundMask {
     }
   }
 
-  private static func point(_ json: JSONValue) -> Point<SourceFrame>? {
-    guard let x = json[0]?.double, let y = json[1]?.double, abs(x) <= 65536, abs(y) <= 65536 else { return nil }
+  private static func point(_ json: JSONValue, width: Int, height: Int) -> Point<SourceFrame>? {
+    guard let x = json[0]?.double, let y = json[1]?.double, (0...Double(width)).contains(x),
+      (0...Double(height)).contains(y)
+    else { return nil }
     return Point(x: Float(x), y: Float(y))
   }
 }

@@ -44,6 +44,17 @@ struct SentRegions {
     (self.regions, columns, bytes) = (regions, shape[2], blobs[blob])
   }
 
+  /// Whether they are the regions of all of so many masks, in the order of these, and say how each fell on the levels.
+  func areRegions(of count: Int) -> Bool {
+    regions.count == count
+      && regions.enumerated().allSatisfy { index, region in
+        region["mask"]?.integer == index
+          && region["levels"]?.array?.allSatisfy {
+            $0["level"]?.string != nil && (0...1 << 32).contains($0["cells"]?.integer ?? -1)
+          } == true
+      }
+  }
+
   /// The same regions under other indices of masks.
   func renumbered(_ masks: [Int]) -> SentRegions {
     var copy = self

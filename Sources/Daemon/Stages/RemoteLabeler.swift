@@ -21,6 +21,7 @@ private struct RemoteTokens: Held {
 /// Stages "extract" and "language" in other processes. A picture's tokens cross once, and each region's.
 public struct RemoteLabeler: LabelEngine {
   private let pool: WorkerPool
+  private var errand = Errand()
   /// How many regions are looked at before words are asked for, which bounds their memory.
   private static let batch = 128
 
@@ -28,12 +29,19 @@ public struct RemoteLabeler: LabelEngine {
 
   public var model: ModelDescription { pool.model(.language, role: "labeler") }
 
+  public func working(for errand: Errand) -> any LabelEngine {
+    var copy = self
+    copy.errand = errand
+    return copy
+  }
+
   public func look(_ image: Image) throws -> any Held { try look(Picture(image)) }
 
   public func look(_ picture: Picture) throws -> any Held {
     let remote = RemotePicture(picture)
-    let call = StageCall(.extract, Request(.putImage(.handle(remote.handle))), about: remote.attachment)
-    let result = try pool.call(call)
+    let request = Request(.putImage(.handle(remote.handle)))
+    let call = StageCall(.extract, request, about: remote.attachment, for: errand)
+    let result = try pool.call(call, isCancelled: { errand.isCancelled })
     let body = try StageProtocol.body(result.body, from: "a worker of stage 'extract'")
     guard let shape = body["image_tokens"]?["shape"]?.array?.compactMap(\.integer), shape.count == 2,
       let blob = body["image_tokens"]?["blob"]?.integer, result.blobs.indices.contains(blob),
@@ -47,7 +55,8 @@ public struct RemoteLabeler: LabelEngine {
     let tokens = try own(features)
     var request = Request(.putImage(.handle(tokens.picture.handle)))
     request.priority = priority
-    _ = try pool.call(StageCall(.language, request, about: tokens.attachment), isCancelled: isCancelled)
+    let call = StageCall(.language, request, about: tokens.attachment, for: errand)
+    _ = try pool.call(call, isCancelled: isCancelled)
     return tokens
   }
 
@@ -61,7 +70,8 @@ public struct RemoteLabeler: LabelEngine {
       let batch = Array(masks[start..<min(start + Self.batch, masks.count)])
       let regions = try regions(tokens, batch, wish.priority, isCancelled)
       let call = StageCall(
-        .language, request(tokens, [], wish), extra: regions.fields, blobs: [regions.bytes], about: tokens.attachment)
+        .language, request(tokens, [], wish), extra: regions.fields, blobs: [regions.bytes], about: tokens.attachment,
+        for: errand)
       _ = try pool.call(call, isCancelled: isCancelled) { body throws(WireError) in
         let news = try StageProtocol.body(body, from: "a worker of stage 'language'")
         guard let index = news["index"]?.integer, batch.indices.contains(index),
@@ -82,7 +92,7 @@ public struct RemoteLabeler: LabelEngine {
     let regions = try regions(tokens, named.map { masks[$0] }, wish.priority, isCancelled).renumbered(named)
     let call = StageCall(
       .language, request(tokens, [], wish), extra: regions.fields + [("count", .integer(masks.count))],
-      blobs: [regions.bytes], about: tokens.attachment)
+      blobs: [regions.bytes], about: tokens.attachment, for: errand)
     let body = try StageProtocol.body(
       pool.call(call, isCancelled: isCancelled).body, from: "a worker of stage 'language'")
     guard let answer = body["answer"].flatMap({ Words($0) }) else { throw Self.nonsense(.language) }
@@ -94,10 +104,10 @@ public struct RemoteLabeler: LabelEngine {
     _ tokens: RemoteTokens, _ masks: [RunLengthEncoding], _ priority: Int, _ isCancelled: () -> Bool
   ) throws -> SentRegions {
     let call = StageCall(
-      .extract, request(tokens, masks, WordsWish(style: .short)), about: tokens.picture.attachment)
+      .extract, request(tokens, masks, WordsWish(style: .short)), about: tokens.picture.attachment, for: errand)
     let result = try pool.call(call, isCancelled: isCancelled)
     let body = try StageProtocol.body(result.body, from: "a worker of stage 'extract'")
-    guard let sent = SentRegions(body, blobs: result.blobs), sent.regions.count == masks.count,
+    guard let sent = SentRegions(body, blobs: result.blobs), sent.areRegions(of: masks.count),
       sent.columns == tokens.columns || masks.isEmpty
     else { throw Self.nonsense(.extract) }
     return sent

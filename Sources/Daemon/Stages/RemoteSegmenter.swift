@@ -20,6 +20,7 @@ struct RemotePicture: Held {
 /// Stage "segment" in other processes.
 public struct RemoteSegmenter: SegmentEngine {
   private let pool: WorkerPool
+  private var errand = Errand()
   /// So many masks of a picture are told of on the way.
   private static let mostTold = 1 << 14
 
@@ -27,13 +28,20 @@ public struct RemoteSegmenter: SegmentEngine {
 
   public var model: ModelDescription { pool.model(.segment, role: "segmenter") }
 
+  public func working(for errand: Errand) -> any SegmentEngine {
+    var copy = self
+    copy.errand = errand
+    return copy
+  }
+
   public func embed(_ image: Image) throws -> any Held { try embed(Picture(image)) }
 
   /// Has a worker look at the picture. Which one holds what it saw is the workers' own business: another looks again.
   public func embed(_ picture: Picture) throws -> any Held {
     let remote = RemotePicture(picture)
     let request = Request(.putImage(.handle(remote.handle)))
-    _ = try pool.call(StageCall(.segment, request, about: remote.attachment))
+    let call = StageCall(.segment, request, about: remote.attachment, for: errand)
+    _ = try pool.call(call, isCancelled: { errand.isCancelled })
     return remote
   }
 
@@ -52,11 +60,15 @@ public struct RemoteSegmenter: SegmentEngine {
       }
       request.prompts.append(sent)
     }
-    let call = StageCall(.segment, Request(.segment(request)), blobs: blobs, about: remote.attachment)
+    let call = StageCall(.segment, Request(.segment(request)), blobs: blobs, about: remote.attachment, for: errand)
     let result = try pool.call(call, isCancelled: isCancelled)
     let found = try masks(result.body, result.blobs, of: remote)
     guard found.count == prompts.count else {
       throw Self.nonsense("\(found.count) lists of masks for \(prompts.count) prompts")
+    }
+    // HQ-SAM gives one of the three.
+    for masks in found where masks.count != 1 && !(multimask && masks.count == 3) {
+      throw Self.nonsense("\(masks.count) masks for a prompt\(multimask ? " that asks for three" : "")")
     }
     return found
   }
@@ -71,7 +83,7 @@ public struct RemoteSegmenter: SegmentEngine {
     var request = Request(.auto(auto))
     request.stream = watch != nil
     var told: [FoundMask] = []
-    let call = StageCall(.automatic, request, about: remote.attachment)
+    let call = StageCall(.automatic, request, about: remote.attachment, for: errand)
     let result = try pool.call(call, isCancelled: isCancelled) { body throws(WireError) in
       let news = try masks(body, [], of: remote).flatMap { $0 }
       guard let watch, told.count + news.count <= Self.mostTold else {

@@ -10,6 +10,7 @@ final class StageCall: Sendable {
   let body: [UInt8]
   let blobs: [[UInt8]]
   let attachment: StageAttachment
+  let errand: Errand
   /// The same for the same work, whoever asks for it: what a quarantine knows it by.
   private let request: [UInt8]
   private let inbox = Mutex<Inbox>(Inbox())
@@ -24,11 +25,12 @@ final class StageCall: Sendable {
   /// - Parameters:
   ///   - request: about the attachment's handle.
   ///   - extra: fields that only workers read.
+  ///   - errand: for whom.
   init(
     _ lane: Lane, _ request: Request, extra: [(String, JSONValue?)] = [], blobs: [[UInt8]] = [],
-    about attachment: StageAttachment
+    about attachment: StageAttachment, for errand: Errand = Errand()
   ) {
-    (self.lane, self.blobs, self.attachment) = (lane, blobs, attachment)
+    (self.lane, self.blobs, self.attachment, self.errand) = (lane, blobs, attachment, errand)
     body = request.header.appending(extra).serialized()
     var neutral = request
     (neutral.priority, neutral.stream) = (0, false)

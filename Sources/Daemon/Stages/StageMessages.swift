@@ -60,19 +60,33 @@ struct WorkerReady: Sendable {
     ]
   }
 
-  fileprivate init?(_ fields: JSONValue) {
-    guard let stage = fields["stage"]?.string.flatMap({ Pipeline.Stage(rawValue: $0) }),
-      let name = fields["name"]?.string, (1...128).contains(name.utf8.count),
-      name.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
-      let model = fields["model"].flatMap({ ModelDescription($0) })
-    else { return nil }
+  /// The most jobs of a lane that a worker may take at a time.
+  static let mostCredit = 64
+
+  /// - Throws: what is wrong with it, for the worker's people.
+  fileprivate init(_ fields: JSONValue) throws(WireError) {
+    func wrong(_ what: String) -> WireError { WireError(.badRequest, "ready: \(what)") }
+    guard fields["v"]?.integer == StageProtocol.version else {
+      throw wrong("v is to be \(StageProtocol.version), the version of the stages' protocol that this daemon speaks")
+    }
+    guard let stage = fields["stage"]?.string.flatMap({ Pipeline.Stage(rawValue: $0) }) else {
+      throw wrong("stage is to be one of \(Pipeline.Stage.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    guard let name = fields["name"]?.string, (1...128).contains(name.utf8.count),
+      name.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+    else { throw wrong("name is to be 1 to 128 visible ASCII characters") }
+    guard let model = fields["model"].flatMap({ ModelDescription($0) }) else {
+      throw wrong("model is to have name, role and architecture, of 256 bytes at most, and 64 files at most")
+    }
     var credit: [Lane: Int] = [:]
     for lane in Lane.allCases where lane.stage == stage {
-      guard let count = fields["credit"]?[lane.rawValue]?.integer else { continue }
-      guard (1...64).contains(count) else { return nil }
+      guard let given = fields["credit"]?[lane.rawValue] else { continue }
+      guard let count = given.integer, (1...Self.mostCredit).contains(count) else {
+        throw wrong("credit.\(lane.rawValue) is to be 1 to \(Self.mostCredit)")
+      }
       credit[lane] = count
     }
-    guard !credit.isEmpty else { return nil }
+    guard !credit.isEmpty else { throw wrong("credit names no lane of stage '\(stage.rawValue)'") }
     self.init(stage: stage, name: name, model: model, credit: credit)
   }
 
@@ -89,8 +103,8 @@ public struct StageResult: Sendable {
 
 enum MessageFromWorker: Sendable {
   case ready(WorkerReady)
-  /// It speaks another version of this protocol.
-  case unknownVersion
+  /// It wants to be a worker and cannot, and why.
+  case unusable(String)
   /// The I/O thread lives, and so much has been computed.
   case heartbeat(progress: Int)
   /// On the way to the result.
@@ -108,12 +122,7 @@ enum MessageFromWorker: Sendable {
     let ticket = StageProtocol.ticket(fields)
     switch (type, ticket) {
     case ("ready", _):
-      guard fields["v"]?.integer == StageProtocol.version else {
-        self = .unknownVersion
-        return
-      }
-      guard let ready = WorkerReady(fields) else { return nil }
-      self = .ready(ready)
+      do throws(WireError) { self = .ready(try WorkerReady(fields)) } catch { self = .unusable(error.message) }
     case ("heartbeat", _):
       guard let progress = fields["progress"]?.integer else { return nil }
       self = .heartbeat(progress: progress)
@@ -131,13 +140,21 @@ enum MessageFromWorker: Sendable {
     }
   }
 
+  /// Whether it has a ticket.
+  var isAboutAJob: Bool {
+    switch self {
+    case .partial, .result, .failed, .missing: true
+    case .ready, .unusable, .heartbeat, .bye: false
+    }
+  }
+
   var frames: [[UInt8]] {
     func head(_ type: String, _ ticket: UInt64, _ more: [(String, JSONValue?)] = []) -> [UInt8] {
       StageProtocol.frame(type, [("ticket", .integer(Int(ticket)))] + more)
     }
     return switch self {
     case .ready(let ready): [StageProtocol.frame("ready", ready.fields)]
-    case .unknownVersion: [StageProtocol.frame("ready")]
+    case .unusable: [StageProtocol.frame("ready")]
     case .heartbeat(let progress): [StageProtocol.frame("heartbeat", [("progress", .integer(progress))])]
     case .partial(let ticket, let body): [head("partial", ticket), body]
     case .result(let ticket, let result): [head("result", ticket), result.body] + result.blobs

@@ -1,14 +1,29 @@
 extension WorkerHub {
+  /// Lets a job wait: before those of lower priority, and before those that came later.
+  func enqueue(_ ticket: UInt64) {
+    guard let call = jobs[ticket]?.call else { return }
+    let priority = call.errand.priority
+    let place = waiting[call.lane, default: []].firstIndex { other in
+      let theirs = jobs[other]?.call.errand.priority ?? 0
+      return theirs < priority || theirs == priority && other > ticket
+    }
+    waiting[call.lane, default: []].insert(ticket, at: place ?? waiting[call.lane]?.count ?? 0)
+  }
+
   /// Gives what waits to those who have room.
   func dispatch() {
-    // What has ended a worker already needs an idle one, and would never get it if others went on taking the seats.
-    var stopped: Set<Pipeline.Stage> = []
+    // What has ended a worker already needs an idle one, and would never get it if others went on taking the seats: they get
+    // only workers that it does not wait for.
+    var free: [Pipeline.Stage: Set<String>] = [:]
     for isSuspect in [true, false] {
       for (lane, tickets) in waiting {
-        for ticket in tickets where !stopped.contains(lane.stage) {
-          guard let job = jobs[ticket], (job.deaths > 0) == isSuspect else { continue }
-          guard let identity = choose(lane, job) else {
-            if isSuspect { stopped.insert(lane.stage) }
+        for ticket in tickets {
+          guard let job = jobs[ticket], job.isSuspect == isSuspect else { continue }
+          guard let identity = choose(lane, job, among: free[lane.stage]) else {
+            if isSuspect {
+              let avoided = avoided(by: job, lane)
+              free[lane.stage] = free[lane.stage]?.intersection(avoided) ?? avoided
+            }
             break
           }
           give(ticket, job, lane, to: identity)
@@ -26,16 +41,25 @@ extension WorkerHub {
     hand(job.call, ticket, to: identity, attached: !isHeld)
   }
 
+  /// The names of workers that a job does not go to: those that it has ended already, where there are others.
+  private func avoided(by job: Job, _ lane: Lane) -> Set<String> {
+    let hasOthers = workers.values.contains { $0.takes(lane) && !job.ended.contains($0.ready.name) }
+    return hasOthers ? job.ended : []
+  }
+
   /// Who is to do a job: one that holds its picture, else one that has least to do.
-  private func choose(_ lane: Lane, _ job: Job) -> [UInt8]? {
+  ///
+  /// - Parameter names: of those who may; nil for all.
+  private func choose(_ lane: Lane, _ job: Job, among names: Set<String>?) -> [UInt8]? {
+    let avoided = avoided(by: job, lane)
     var best: (identity: [UInt8], rank: (Int, Int))?
     for (identity, worker) in workers {
-      guard !worker.isLeaving, let credit = worker.ready.credit[lane], worker.jobs[lane]?.count ?? 0 < credit else {
-        continue
-      }
+      guard worker.takes(lane), worker.jobs[lane]?.count ?? 0 < worker.ready.credit[lane] ?? 0,
+        !avoided.contains(worker.ready.name), names?.contains(worker.ready.name) ?? true
+      else { continue }
       // What has ended a worker already is tried alone, so that nothing else is blamed for it.
-      if job.deaths > 0, !worker.isIdle { continue }
-      if worker.jobs.values.joined().contains(where: { jobs[$0]?.deaths ?? 0 > 0 }) { continue }
+      if job.isSuspect, !worker.isIdle { continue }
+      if worker.jobs.values.joined().contains(where: { jobs[$0]?.isSuspect ?? false }) { continue }
       let load = worker.jobs.values.reduce(0) { $0 + $1.count }
       let rank = (worker.handles.contains(job.call.attachment.handle) ? 0 : 1, load)
       if best.map({ rank < $0.rank }) ?? true { best = (identity, rank) }
@@ -52,7 +76,11 @@ extension WorkerHub {
       attachment: attached ? call.attachment : nil)
     jobs[ticket]?.wasAttached = attached
     workers[identity]?.noteHeld(call.attachment.handle)
-    // It takes nothing: its connection has gone or stands still. The job has not been there.
-    if !send(.job(message), to: identity) { lose(identity, blame: false) }
+    if send(.job(message), to: identity) {
+      call.errand.begin()
+    } else {
+      // It takes nothing: its connection has gone or stands still. The job has not been there.
+      lose(identity, blame: false)
+    }
   }
 }

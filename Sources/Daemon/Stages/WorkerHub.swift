@@ -23,8 +23,13 @@ final class WorkerHub: @unchecked Sendable {
     var progress = -1
     var progressed = ContinuousClock.now
     var isLeaving = false
+    /// When it came in under the name of one that was there, over another connection.
+    var tookOver: ContinuousClock.Instant?
 
     var isIdle: Bool { jobs.values.allSatisfy(\.isEmpty) }
+
+    /// Whether it will have room for jobs of a lane, if not now.
+    func takes(_ lane: Lane) -> Bool { !isLeaving && ready.credit[lane] != nil }
 
     mutating func noteHeld(_ handle: String) {
       handles.removeAll { $0 == handle }
@@ -35,9 +40,9 @@ final class WorkerHub: @unchecked Sendable {
 
   struct Job {
     let call: StageCall
-    /// How many workers it has ended.
-    var deaths = 0
-    /// How many have had it and not finished it, for whatever reason.
+    /// The names of workers that it may have ended.
+    var ended: Set<String> = []
+    /// How often it was handed out and not finished, for whatever reason.
     var moves = 0
     /// What its handle names went along when it was handed out.
     var wasAttached = false
@@ -45,10 +50,11 @@ final class WorkerHub: @unchecked Sendable {
     var worker: [UInt8]?
     /// Nobody waits for it any more.
     var isAbandoned = false
+
+    var isSuspect: Bool { !ended.isEmpty }
   }
 
   static let endpoint = "inproc://pandion/workers"
-  private static let mostWorkers = 256
 
   let pool: WorkerPool
   let socket: Socket
@@ -57,11 +63,16 @@ final class WorkerHub: @unchecked Sendable {
   private(set) var bound: [String] = []
   var workers: [[UInt8]: Worker] = [:]
   var jobs: [UInt64: Job] = [:]
+  /// The model of the workers of each role, for as long as the daemon lives, since what they make of pictures is kept: the
+  /// first worker's, or that of the first one that the supervisor keeps.
+  var references: [String: ModelDescription] = [:]
+  /// Who was told `again` and has not come in since: how often, and when.
+  var asked: [[UInt8]: (count: Int, last: ContinuousClock.Instant)] = [:]
   /// Tickets in the order of their turn.
   var waiting: [Lane: [UInt64]] = [:]
   private var nextTicket: UInt64 = 1
-  /// Since when a stage has no worker.
-  private var orphaned: [Pipeline.Stage: ContinuousClock.Instant] = [:]
+  /// Since when nobody takes a lane.
+  var orphaned: [Lane: ContinuousClock.Instant] = [:]
   private var isStopping = false
 
   init(_ pool: WorkerPool, _ context: Context, secretKey: String?) throws(ZeroMQError) {
@@ -75,16 +86,18 @@ final class WorkerHub: @unchecked Sendable {
     for endpoint in pool.endpoints {
       bound.append(try FrontEnd.bind(socket, endpoint, secretKey, domain: Authenticator.workerDomain))
     }
-    for stage in pool.stages { orphaned[stage] = .now }
+    for lane in Lane.allCases { orphaned[lane] = .now }
   }
 
   func run() throws(ZeroMQError) {
     var poller = Poller()
     let socketIndex = poller.add(socket)
     let bellIndex = poller.add(bell)
+    var looked = ContinuousClock.now
     while !isStopping {
       // Deaths are looked for often within the shortest time that makes one.
-      _ = try poller.wait(milliseconds: workers.isEmpty && jobs.isEmpty ? 1000 : 50)
+      let patience = workers.isEmpty && jobs.isEmpty ? 1000 : 50
+      _ = try poller.wait(milliseconds: patience)
       // Everything that came is read before anybody is missed: it was this thread that may have been held up.
       if poller.isReady(socketIndex) {
         for _ in 0..<256 {
@@ -94,7 +107,10 @@ final class WorkerHub: @unchecked Sendable {
       }
       if poller.isReady(bellIndex) { while try bell.receive() != nil {} }
       for order in mailbox.takeAll() { obey(order) }
+      if .now - looked > .milliseconds(patience) + pool.timing.silence / 3 { excuseAll() }
+      looked = .now
       buryTheDead()
+      dropTheUnwanted()
       dispatch()
       refuseTheOrphaned()
       publish()
@@ -123,18 +139,22 @@ final class WorkerHub: @unchecked Sendable {
       countStrange()
       return giveUp(identity)
     }
-    if case .ready(let ready) = message { return welcome(ready, identity) }
-    if case .unknownVersion = message {
-      send(.refused("this daemon speaks version \(StageProtocol.version) of the stages' protocol"), to: identity)
+    switch message {
+    case .ready(let ready): return welcome(ready, identity)
+    case .unusable(let reason):
+      countStrange()
+      lose(identity, blame: true)
+      send(.refused(reason), to: identity)
       return
+    default: break
     }
     guard workers[identity] != nil else {
-      send(.again, to: identity)
-      return
+      if message.isAboutAJob { countStrange() }
+      return sayAgain(identity)
     }
     workers[identity]?.heard = LastHeard(over: socket.lastConnection)
     switch message {
-    case .ready, .unknownVersion: break
+    case .ready, .unusable: break
     case .heartbeat(let progress):
       if workers[identity]?.progress != progress { workers[identity]?.progressed = .now }
       workers[identity]?.progress = progress
@@ -162,43 +182,14 @@ final class WorkerHub: @unchecked Sendable {
   private func giveUp(_ identity: [UInt8]) {
     guard workers[identity] != nil else { return }
     lose(identity, blame: true)
-    send(.again, to: identity)
-  }
-
-  private func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
-    // The same one again, over a new connection perhaps: it lives, so that its jobs are not to blame for anything.
-    for (old, worker) in workers where old == identity || worker.ready.name == ready.name { lose(old, blame: false) }
-    if let reason = objection(to: ready) {
-      pool.log("worker '\(ready.name)' is refused: \(reason)")
-      send(.refused(reason), to: identity)
-      return
-    }
-    workers[identity] = Worker(ready: ready, heard: LastHeard(over: socket.lastConnection))
-    orphaned[ready.stage] = nil
-    pool.withState { $0.models[ready.stage] = ready.model }
-    pool.withState { $0.isReady }(ready.name)
-    pool.log("worker '\(ready.name)' serves stage '\(ready.stage.rawValue)'")
-    send(.alive, to: identity)
-  }
-
-  private func objection(to ready: WorkerReady) -> String? {
-    guard pool.stages.contains(ready.stage) else {
-      return "stage '\(ready.stage.rawValue)' runs in the daemon itself"
-    }
-    guard workers.count < Self.mostWorkers else { return "there are too many workers" }
-    let other = workers.values.first {
-      $0.ready.model.role == ready.model.role && $0.ready.model.differs(from: ready.model)
-    }
-    return other.map {
-      "its model is \(ready.model.name), but that of '\($0.ready.name)' is another \($0.ready.model.name)"
-    }
+    sayAgain(identity)
   }
 
   private func obey(_ order: Order) {
     switch order {
     case .call(let call):
       jobs[nextTicket] = Job(call: call)
-      waiting[call.lane, default: []].append(nextTicket)
+      enqueue(nextTicket)
       nextTicket += 1
     case .abandoned(let call):
       guard let ticket = jobs.first(where: { $0.value.call === call })?.key else { return }
@@ -238,68 +229,6 @@ final class WorkerHub: @unchecked Sendable {
   func forget(_ ticket: UInt64) {
     guard let job = jobs.removeValue(forKey: ticket), job.worker == nil else { return }
     waiting[job.call.lane]?.removeAll { $0 == ticket }
-  }
-
-  /// Gives a worker up; its jobs go to others, unless they are to blame once too often.
-  func lose(_ identity: [UInt8], blame: Bool) {
-    guard let worker = workers.removeValue(forKey: identity) else { return }
-    if blame {
-      pool.withState { $0.counters.lost += 1 }
-      pool.log("worker '\(worker.ready.name)' of stage '\(worker.ready.stage.rawValue)' is dead")
-      pool.withState { $0.isLost }(worker.ready.name)
-    }
-    if !workers.values.contains(where: { $0.ready.stage == worker.ready.stage }) { orphaned[worker.ready.stage] = .now }
-    for (lane, tickets) in worker.jobs {
-      // The oldest will be first again.
-      for ticket in tickets.sorted(by: >) {
-        guard var job = jobs[ticket] else { continue }
-        if blame { job.deaths += 1 }
-        job.moves += 1
-        job.worker = nil
-        jobs[ticket] = job
-        if job.isAbandoned {
-          forget(ticket)
-        } else if job.deaths >= WorkerPool.lives {
-          let hash = job.call.contentHash
-          pool.withState {
-            $0.quarantine.add(hash)
-            $0.counters.poisoned += 1
-          }
-          pool.log("a job of lane '\(lane.rawValue)' has ended \(job.deaths) workers: \(hash) is not tried again")
-          job.call.finish(.failure(WorkerPool.poison(job.call)))
-          forget(ticket)
-        } else if job.moves >= WorkerPool.mostMoves {
-          job.call.finish(
-            .failure(WireError(.internal, "\(job.moves) workers had it one after the other and did not finish it")))
-          forget(ticket)
-        } else {
-          pool.withState { $0.counters.retried += 1 }
-          waiting[lane, default: []].insert(ticket, at: 0)
-        }
-      }
-    }
-  }
-
-  private func buryTheDead() {
-    let now = ContinuousClock.now
-    let longest = pool.timing.silence
-    for (identity, worker) in workers {
-      let isStalled = !worker.isIdle && now - worker.progressed > pool.timing.stall
-      // Its heartbeats wait behind what comes slowly, and it waits for the answers.
-      if workers[identity]?.heard.hearsPart(after: longest / 3) == true { send(.alive, to: identity) }
-      if isStalled || workers[identity]?.heard.silence ?? .zero > longest { lose(identity, blame: true) }
-    }
-  }
-
-  private func refuseTheOrphaned() {
-    for (stage, since) in orphaned where .now - since > pool.timing.unavailable {
-      for (lane, tickets) in waiting where lane.stage == stage {
-        for ticket in tickets {
-          jobs[ticket]?.call.finish(.failure(pool.unavailable(stage)))
-          forget(ticket)
-        }
-      }
-    }
   }
 
   private func publish() {

@@ -9,7 +9,7 @@ public struct WorkerTiming: Sendable, Equatable {
   public var silence = Duration.seconds(3)
   /// So is one that works on something and computes nothing for so long.
   public var stall = Duration.seconds(120)
-  /// How long a job waits where no worker serves its stage.
+  /// How long a job waits where no worker takes its lane.
   public var unavailable = Duration.seconds(5)
 
   public init() {}
@@ -18,13 +18,15 @@ public struct WorkerTiming: Sendable, Equatable {
 /// The workers of the stages that do not run in this process: hands them jobs, and jobs of workers that die to others.
 /// Any thread may call it; one of its own talks to the workers.
 public final class WorkerPool: Sendable {
-  /// How many workers a job may end before it is poison.
+  /// How many different workers a job ends until it is poison.
   static let lives = 2
-  /// How often a job is handed out where workers come and go without a death.
+  /// How often a job is handed out that does not get poison meanwhile, and which nobody finishes.
   static let mostMoves = 8
 
   public let stages: Set<Pipeline.Stage>
   let endpoints: [String]
+  /// The stages with workers that this daemon keeps running itself.
+  let supervised: Set<Pipeline.Stage>
   let timing: WorkerTiming
   let log: @Sendable (String) -> Void
   private let state = Mutex<State>(State())
@@ -42,6 +44,8 @@ public final class WorkerPool: Sendable {
     /// Told of a worker's name: that it takes work, that it was given up.
     var isReady: @Sendable (String) -> Void = { _ in }
     var isLost: @Sendable (String) -> Void = { _ in }
+    /// The names of the workers that are kept running here.
+    var supervisedNames: Set<String> = []
   }
 
   /// What `stats` tells.
@@ -58,11 +62,13 @@ public final class WorkerPool: Sendable {
   /// - Parameters:
   ///   - endpoints: where workers connect to.
   ///   - stages: those that workers do.
+  ///   - supervised: those of them with workers that are kept running here, which say what model it is to be.
   public init(
-    _ stages: Set<Pipeline.Stage>, endpoints: [String], timing: WorkerTiming = WorkerTiming(),
-    log: @escaping @Sendable (String) -> Void = { _ in }
+    _ stages: Set<Pipeline.Stage>, supervised: Set<Pipeline.Stage> = [], endpoints: [String],
+    timing: WorkerTiming = WorkerTiming(), log: @escaping @Sendable (String) -> Void = { _ in }
   ) {
-    (self.stages, self.endpoints, self.timing, self.log) = (stages, endpoints, timing, log)
+    (self.stages, self.supervised, self.endpoints) = (stages, supervised, endpoints)
+    (self.timing, self.log) = (timing, log)
   }
 
   /// Where workers connect to, with the ports that they became.
@@ -109,17 +115,17 @@ public final class WorkerPool: Sendable {
 
   /// Has a worker do a job, and another if it dies.
   ///
-  /// - Throws: `poison` for what has ended two workers, `model_unavailable` where there is none, `cancelled`, and what the
-  ///   worker says.
+  /// - Throws: `poison` for what has ended two workers, `model_unavailable` where there is none, `deadline` for what none has
+  ///   begun in time, `cancelled`, and what the worker says.
   func call(
-    _ call: StageCall, isCancelled: () -> Bool = { false }, partial: ([UInt8]) throws(WireError) -> Void = { _ in }
+    _ call: StageCall, isCancelled: () -> Bool, partial: ([UInt8]) throws(WireError) -> Void = { _ in }
   ) throws(WireError) -> StageResult {
     if state.withLock({ !$0.quarantine.isEmpty }) {
       let hash = call.contentHash
       if state.withLock({ $0.quarantine.holds(hash) }) { throw Self.poison(call) }
     }
     guard let mailbox = state.withLock({ $0.mailbox }), mailbox.put(.call(call)) else {
-      throw unavailable(call.lane.stage)
+      throw unavailable(call.lane)
     }
     do throws(WireError) {
       return try call.wait(isCancelled: isCancelled, partial: partial)
@@ -135,9 +141,10 @@ public final class WorkerPool: Sendable {
     WireError(.poison, "this has ended \(lives) workers of stage '\(call.lane.stage.rawValue)' and is not tried again")
   }
 
-  func unavailable(_ stage: Pipeline.Stage) -> WireError {
+  func unavailable(_ lane: Lane) -> WireError {
     WireError(
-      .modelUnavailable, "no worker serves stage '\(stage.rawValue)' at the moment", retryAfterMilliseconds: 1000)
+      .modelUnavailable, "no worker of stage '\(lane.stage.rawValue)' takes lane '\(lane.rawValue)' at the moment",
+      retryAfterMilliseconds: 1000)
   }
 
   /// The model of a stage's workers, as the last of them told.

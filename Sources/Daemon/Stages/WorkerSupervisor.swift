@@ -70,9 +70,13 @@ public final class WorkerSupervisor: Sendable {
   private func keep(_ stage: Pipeline.Stage, _ place: Int, _ pool: WorkerPool) {
     var (failures, generation) = (0, 0)
     while !state.withLock({ $0.isStopping }) {
-      let name = "\(stage.rawValue)-\(place)-\(getpid())-\(generation)"
+      // Nobody else guesses it, who could have this one killed by what is said under its name.
+      let once = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+      let name = "\(stage.rawValue)-\(place)-\(getpid())-\(generation)-\(once)"
       generation += 1
+      pool.withState { _ = $0.supervisedNames.insert(name) }
       let status = run(stage, name)
+      pool.withState { _ = $0.supervisedNames.remove(name) }
       pool.died(name: name)
       let (isStopping, wasReady) = state.withLock { ($0.isStopping, $0.wereReady.remove(name) != nil) }
       if isStopping { return }

@@ -1,0 +1,52 @@
+import Synchronization
+import Wire
+
+/// For whom a model in another process works on one stage of a job: what decides when its turn comes, and whether.
+public final class Errand: Sendable {
+  /// Higher goes first among those that wait for a worker.
+  let priority: Int
+  private let deadline: (instant: ContinuousClock.Instant, milliseconds: Int)?
+  private let cancelled: @Sendable () -> Bool
+  private let begun = Atomic<Bool>(false)
+
+  /// One without a deadline, which nobody cancels.
+  init() { (priority, deadline, cancelled) = (0, nil, { false }) }
+
+  init(_ job: Job) {
+    priority = job.request.priority
+    let arrived = job.arrived
+    deadline = job.request.deadlineMilliseconds.map { (arrived + .milliseconds($0), $0) }
+    // The job holds the models that work for it.
+    cancelled = { [weak job] in job?.isCancelled ?? true }
+  }
+
+  var isCancelled: Bool { cancelled() }
+
+  /// A worker has it: from now on its deadline stops nothing any more.
+  func begin() { begun.store(true, ordering: .relaxed) }
+
+  /// Refuses what nobody waits for any more, or what no worker has begun with in time.
+  func checkWanted() throws(WireError) {
+    if isCancelled { throw WireError(.cancelled, "the request was cancelled") }
+    guard let deadline, !begun.load(ordering: .relaxed), .now >= deadline.instant else { return }
+    throw WireError(.deadline, "deadline_ms was \(deadline.milliseconds); it passed before a worker could begin")
+  }
+}
+
+extension SegmentEngine {
+  public func working(for errand: Errand) -> any SegmentEngine { self }
+}
+
+extension LabelEngine {
+  public func working(for errand: Errand) -> any LabelEngine { self }
+}
+
+extension Pipeline.Models {
+  /// The same models for the sake of one job.
+  func working(for errand: Errand) -> Pipeline.Models {
+    var models = self
+    (models.segmenter, models.labeler) = (segmenter?.working(for: errand), labeler?.working(for: errand))
+    models.errand = errand
+    return models
+  }
+}
