@@ -1,7 +1,7 @@
 import Wire
 
 /// The last answers by client and id, so that a repeated request is not run twice. Where there is no room for all, who has the most
-/// loses its oldest, so that nobody's come to be forgotten because another asks much. Large ones are kept for half a minute: most
+/// loses its oldest, so that nobody's come to be forgotten because another asks much. Large ones are kept for ten seconds: most
 /// clients do not ask again, and some have gone.
 struct AnswerCache {
   struct Key: Hashable {
@@ -21,7 +21,7 @@ struct AnswerCache {
 
   /// In bytes.
   private static let large = 256 << 10
-  private static let largeAge = Duration.seconds(30)
+  private static let largeAge = Duration.seconds(10)
 
   /// One client's, the oldest first.
   private struct Held {
