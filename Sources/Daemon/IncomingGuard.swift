@@ -9,8 +9,8 @@ import Synchronization
 /// than a message may have since its last message is cut, and so is the largest where they have too much in all, or where the
 /// process has grown by too much (a frame of one byte takes some sixty). The client connects anew.
 ///
-/// It also ends those over which nothing comes any more, not even the answers to heartbeats. The library could, but it counts
-/// messages: a large one over a slow line would end its own connection.
+/// It also ends those on which a message has begun and does not go on. The kernel ends those whose other side is not there any more;
+/// who is there and says nothing may stay.
 final class IncomingGuard: Sendable {
   struct Limits: Sendable, Equatable {
     /// Of one message, in bytes on the wire.
@@ -21,8 +21,9 @@ final class IncomingGuard: Sendable {
     var growth: Int
     /// What is too little to be cut for all that.
     var small = 8 << 20
-    /// How long a connection may carry nothing: three heartbeats.
+    /// How long a message may stand still of which so much has come.
     var silence = Duration.seconds(15)
+    var begun = 64 << 10
   }
 
   private let limits: Limits
@@ -87,7 +88,8 @@ final class IncomingGuard: Sendable {
       arrival.bytes = received - arrival.base
       now[descriptor] = arrival
       // The library closes it when it sees that.
-      if .now - arrival.last > limits.silence, isWatched(descriptor) { shutdown(descriptor, Int32(SHUT_RDWR)) }
+      let standsStill = arrival.bytes > limits.begun && .now - arrival.last > limits.silence
+      if standsStill, isWatched(descriptor) { shutdown(descriptor, Int32(SHUT_RDWR)) }
     }
     for (descriptor, reason) in Self.excessive(now, limits, memory: memory) {
       // It may have become another meanwhile.

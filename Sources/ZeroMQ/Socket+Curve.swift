@@ -64,26 +64,27 @@ extension Socket {
   }
 
   /// Sets a ROUTER up for strangers, on what is bound from now on: who connects and says nothing, or does not read
-  /// is let go of, what cannot be sent to a client is told instead of dropped in silence, and who comes back under its name is
-  /// heard, also while its old connection seems to stand. Else the library takes a second one of a name for nobody.
+  /// is let go of, and what cannot be sent to a client is told instead of dropped in silence.
+  ///
+  /// Not ROUTER_HANDOVER: a connection whose name another has taken over keeps its descriptor for good if it says anything more.
   public func guardAgainstStrangers() throws(ZeroMQError) {
     try handle.set(ZMQ_ROUTER_MANDATORY, Int32(1))
-    try handle.set(ZMQ_ROUTER_HANDOVER, Int32(1))
     try endIdleConnections()
   }
 
   /// Sets a socket up for others that may vanish, on what is bound and connected from now on: a connection whose other side does
-  /// not come to the end of its greeting, or does not read, is let go of; each that lives says something every five seconds.
-  /// A socket that connects tries again.
+  /// not come to the end of its greeting, does not read, or is not there any more is let go of. A socket that connects tries
+  /// again.
+  ///
+  /// The kernel looks after that, not the library's heartbeats: libzmq 4.3.4 ends the process where one is due on a connection that
+  /// failed while nothing was read from it (`Assertion failed: !_io_error`).
   public func endIdleConnections() throws(ZeroMQError) {
     try handle.set(ZMQ_BACKLOG, Int32(1024))
     try handle.set(ZMQ_HANDSHAKE_IVL, Int32(5_000))
-    try handle.set(ZMQ_HEARTBEAT_IVL, Int32(5_000))
-    // The answer waits behind a large message over a slow line, so the library shall not wait for it: whoever uses this
-    // looks at what has come. So may the other side have to wait for the end of a reply.
-    try handle.set(ZMQ_HEARTBEAT_TIMEOUT, Int32(0))
-    try handle.set(ZMQ_HEARTBEAT_TTL, Int32(120_000))
-    // Heartbeats wait behind a reply that a client does not read; the kernel gives up on such a connection.
+    try handle.set(ZMQ_TCP_KEEPALIVE, Int32(1))
+    try handle.set(ZMQ_TCP_KEEPALIVE_IDLE, Int32(5))
+    try handle.set(ZMQ_TCP_KEEPALIVE_INTVL, Int32(5))
+    try handle.set(ZMQ_TCP_KEEPALIVE_CNT, Int32(3))
     try handle.set(ZMQ_TCP_MAXRT, Int32(20_000))
   }
 }

@@ -135,12 +135,15 @@ import ZeroMQ
     try rig.stop()
   }
 
-  /// A message that takes longer than a silence may is let come; who says nothing, not even the answer to a heartbeat, is not waited for.
-  @Test func aSlowMessageComesAndASilentConnectionEnds() throws {
+  /// A message that takes longer than a silence may is let come; one that stands still is not waited for. Who says nothing may.
+  @Test func aSlowMessageComesAndOneThatStandsStillEnds() throws {
     let rig = try Rig {
-      $0.incoming = IncomingGuard.Limits(message: 1 << 20, all: 4 << 20, growth: 1 << 30, silence: .seconds(7))
+      $0.incoming = IncomingGuard.Limits(
+        message: 1 << 20, all: 4 << 20, growth: 1 << 30, silence: .seconds(7), begun: 300)
     }
     let (slow, silent) = (try Raw(rig.endpoint, as: "DEALER"), try Raw(rig.endpoint, as: "DEALER"))
+    let still = try Raw(rig.endpoint, as: "DEALER")
+    #expect(still.send([0, 255] + [UInt8](repeating: 32, count: 250)))
     let request = Array(#"{"v":1,"op":"models"}"#.utf8) + [UInt8](repeating: 32, count: 200)
     #expect(slow.send([0, UInt8(request.count)]))
     for piece in stride(from: 0, to: request.count, by: 10) {
@@ -149,7 +152,7 @@ import ZeroMQ
     }
     let requests = try rig.ask(#"{"v":1,"op":"stats"}"#, to: rig.control)["requests"]
     #expect(requests?["models"] == .integer(1))
-    #expect(slow.send([0, 1, 7]) && !silent.isOpen && slow.isOpen)
+    #expect(slow.send([0, 1, 7]) && silent.isOpen && !still.isOpen && slow.isOpen)
     #expect(try rig.isServing())
     try rig.stop()
   }

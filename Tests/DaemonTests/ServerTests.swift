@@ -325,20 +325,25 @@ import ZeroMQ
     try rig.stop()
   }
 
-  /// A client that comes back under its name while its old connection seems to stand: a cable was pulled, or a socket closed a
-  /// moment ago.
-  @Test func whoComesBackUnderItsNameIsHeard() throws {
+  /// The library ends the process where a heartbeat of its own is due on such a connection: nobody reads from it, here because its
+  /// name is taken, and then it fails.
+  @Test func aConnectionThatFailsUnreadEndsNobodyElse() throws {
     let rig = try Rig()
-    let old = try Socket(rig.context, .dealer)
-    let new = try Socket(rig.context, .dealer)
-    try old.setRoutingID(Array("arm7".utf8))
-    try new.setRoutingID(Array("arm7".utf8))
-    try old.connect(rig.endpoint)
-    try old.send([Array(#"{"v":1,"op":"hello"}"#.utf8)])
-    _ = try Rig.header(old)
-    try new.connect(rig.endpoint)
-    try new.send(Pictures.question("a"))
-    #expect(try Rig.header(new)["masks"] != nil)
+    let first = try Socket(rig.context, .dealer)
+    try first.setRoutingID(Array("arm7".utf8))
+    try first.connect(rig.endpoint)
+    try first.send([Array(#"{"v":1,"op":"hello"}"#.utf8)])
+    _ = try Rig.header(first)
+    do {
+      let second = try Socket(rig.context, .dealer)
+      try second.setRoutingID(Array("arm7".utf8))
+      try second.connect(rig.endpoint)
+      for _ in 0..<900 { try second.send([[UInt8](repeating: 32, count: 10_000)]) }
+      usleep(300_000)
+    }
+    sleep(7)
+    try first.send([Array(#"{"v":1,"op":"hello"}"#.utf8)])
+    #expect(try Rig.header(first)["name"] == .string("pandion"))
     try rig.stop()
   }
 

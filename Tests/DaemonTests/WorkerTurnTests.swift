@@ -7,6 +7,24 @@ import ZeroMQ
 
 /// Which job goes to a worker, and which no more: priorities, deadlines and cancellation hold among workers too.
 @Suite struct WorkerTurnTests {
+  /// Clicks would wait for a worker's one place for them.
+  @Test func whatTakesLongHasTheLaneThatGivesWay() throws {
+    let rig = try WorkerRig()
+    let worker = try rig.scripted("a", credit: [.segment: 1, .automatic: 1])
+    let client = try rig.client()
+    let prompts = Array(repeating: #"{"points":[[16,12]],"point_labels":[1]}"#, count: 65).joined(separator: ",")
+    let header = #"{"v":1,"op":"segment","image":{"blob":0,"encoding":"png"},"prompts":[\#(prompts)]}"#
+    try client.send([Array(header.utf8), Pictures.png()])
+    let look = try worker.takeJob()
+    #expect(look.lane == .segment)
+    try worker.say(.result(ticket: look.ticket, StageResult()))
+    let long = try worker.takeJob()
+    #expect(long.lane == .automatic)
+    try worker.say(.failed(ticket: long.ticket, WireError(.internal, "enough")))
+    #expect(try Rig.header(client)["error"]?["message"] == .string("enough"))
+    try rig.stop()
+  }
+
   private func rig() throws -> WorkerRig { try WorkerRig { $0.silence = .seconds(20) } }
 
   @Test func whatHasPriorityGoesFirst() throws {

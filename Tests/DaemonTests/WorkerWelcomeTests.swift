@@ -54,6 +54,10 @@ import ZeroMQ
       throw ScriptedWorker.Surprise()
     }
     #expect(try rig.stats()["segment"] == .integer(0))
+    // Who says it at once again is not told again at once.
+    let ready = WorkerReady(stage: .segment, name: "friend", model: ScriptedWorker.model, credit: [.segment: 1])
+    try friend.send(MessageFromWorker.ready(ready).frames)
+    #expect(throws: ZeroMQError.self) { try friend.receive(timeout: 300) }
     _ = try rig.scripted("own")
     guard case .refused = try answer(rig, "stranger", Self.other, stranger) else { throw ScriptedWorker.Surprise() }
     guard case .alive = try answer(rig, "friend", ScriptedWorker.model, friend) else {

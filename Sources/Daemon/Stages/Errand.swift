@@ -5,15 +5,17 @@ import Wire
 public final class Errand: Sendable {
   /// Higher goes first among those that wait for a worker.
   let priority: Int
+  /// Whether clicks shall not wait behind it.
+  let takesLong: Bool
   private let deadline: (instant: ContinuousClock.Instant, milliseconds: Int)?
   private let cancelled: @Sendable () -> Bool
   private let begun = Atomic<Bool>(false)
 
   /// One without a deadline, which nobody cancels.
-  init() { (priority, deadline, cancelled) = (0, nil, { false }) }
+  init() { (priority, takesLong, deadline, cancelled) = (0, false, nil, { false }) }
 
   init(_ job: Job) {
-    priority = job.request.priority
+    (priority, takesLong) = (job.request.priority, job.request.operation.takesLong)
     let arrived = job.arrived
     deadline = job.request.deadlineMilliseconds.map { (arrived + .milliseconds($0), $0) }
     // The job holds the models that work for it.

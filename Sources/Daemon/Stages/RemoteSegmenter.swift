@@ -60,7 +60,8 @@ public struct RemoteSegmenter: SegmentEngine {
       }
       request.prompts.append(sent)
     }
-    let call = StageCall(.segment, Request(.segment(request)), blobs: blobs, about: remote.attachment, for: errand)
+    let lane = errand.takesLong ? Lane.automatic : .segment
+    let call = StageCall(lane, Request(.segment(request)), blobs: blobs, about: remote.attachment, for: errand)
     let result = try pool.call(call, isCancelled: isCancelled)
     let found = try masks(result.body, result.blobs, of: remote)
     guard found.count == prompts.count else {

@@ -2,8 +2,8 @@ import Imaging
 import Masks
 import Wire
 
-/// A worker of stage "segment": pictures and prompts in, masks out. Clicks and masks of everything are worked on at the same
-/// time, the latter giving way.
+/// A worker of stage "segment": pictures and prompts in, masks out. Clicks and what takes long, such as masks of everything, are
+/// worked on at the same time, the latter giving way.
 public struct SegmentService: StageService {
   private let segmenter: any SegmentEngine
   private let pictures: PictureStore
@@ -20,13 +20,17 @@ public struct SegmentService: StageService {
   public func perform(_ work: StageWork) throws -> StageResult {
     let request = try work.request()
     let picture = try pictures.picture(work, StageWork.handle(request))
-    if request.operation.isAutomatic { return try perform(request, picture, work) }
+    if work.message.lane == .automatic { return try perform(request, picture, work) }
     return try rightOfWay.goFirst { try perform(request, picture, work) }
   }
 
   private func perform(_ request: Request, _ picture: Picture, _ work: StageWork) throws -> StageResult {
     let embedding = try picture.remember(.embedding, of: StageWork.models) { try segmenter.embed(picture.image) }
     pictures.trim()
+    let isCancelled = {
+      if work.message.lane == .automatic { rightOfWay.giveWay() }
+      return work.isCancelled
+    }
     switch request.operation {
     case .putImage: return StageResult()
     case .segment(let segment):
@@ -44,13 +48,8 @@ public struct SegmentService: StageService {
       }
       return Self.result(
         try segmenter.predict(
-          embedding, prompts, multimask: segment.multimask, withLogits: segment.logits,
-          isCancelled: { work.isCancelled }))
+          embedding, prompts, multimask: segment.multimask, withLogits: segment.logits, isCancelled: isCancelled))
     case .auto(let auto):
-      let isCancelled = {
-        rightOfWay.giveWay()
-        return work.isCancelled
-      }
       let masks = try segmenter.automatic(
         picture.image, embedding, auto.parameters, isCancelled: isCancelled,
         watch: request.stream ? { work.send(partial: Self.body([$0]).json) } : nil)

@@ -5,7 +5,6 @@ extension WorkerHub {
   private static let mostAsked = 1024
 
   func welcome(_ ready: WorkerReady, _ identity: [UInt8]) {
-    let wasAsked = noteAnswer(identity)
     if let reason = objection(to: ready) {
       lose(identity, blame: false)
       pool.log("worker '\(ready.name)' is refused: \(reason)")
@@ -13,6 +12,7 @@ extension WorkerHub {
       return
     }
     if awaitsSupervised(ready) { return sayAgain(identity) }
+    let wasAsked = noteAnswer(identity)
     var tookOver: ContinuousClock.Instant?
     // The same one again, over a new connection perhaps: it lives, so that its jobs are not to blame for anything.
     for (old, worker) in workers where old == identity || worker.ready.name == ready.name {
@@ -61,7 +61,7 @@ extension WorkerHub {
     let before = asked[identity]
     if let before, .now - before.last < .seconds(1) { return }
     if asked.count >= Self.mostAsked { asked = [:] }
-    asked[identity] = (count: (before?.count ?? 0) + 1, last: .now)
+    asked[identity] = (count: min(3, (before?.count ?? 0) + 1), last: .now)
     send(.again, to: identity)
   }
 
