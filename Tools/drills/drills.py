@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failure drills; see Scripts/drills. A row each: what was done, the figure, whether it holds."""
-import argparse, json, random, struct, subprocess, sys, tempfile, threading, time, uuid
+import argparse, json, random, socket, struct, subprocess, sys, tempfile, threading, time, uuid
 import zmq
 from daemon import *
 from machine import Machine
@@ -151,6 +151,35 @@ def strangers():
         f"memory {rss:.0f} -> {top:.0f} -> {daemon.rss:.0f} MB; slowest click beside them {worst:.0f} ms",
         took <= 30 and daemon.rss < rss + 8)
     for connection in silent + deaf: connection.close()
+    daemon.stop()
+
+
+def resets():
+    """Connections that fail while nothing is read from them: work is under way, so that refusals go out slowly, and all of those who
+    send what is refused reset. libzmq's heartbeats would end the daemon some seconds later."""
+    daemon, client, handle, rss = ready(1)
+    client.send({"op": "auto", "id": "long", "image": {"handle": handle}, "points_per_side": 64, "masks": "none"})
+    connections = [raw(daemon.port) for _ in range(900)]
+    body = b'{"v":2,"x":"' + b"a" * 33_000 + b'"}'
+    sent = [(b"\2" + struct.pack(">Q", len(body)) + body) * 60 for _ in connections]
+    for index, connection in enumerate(connections):
+        connection.setblocking(False)
+        try:
+            while sent[index]: sent[index] = sent[index][connection.send(sent[index]):]
+        except BlockingIOError: pass
+    time.sleep(1)
+    top = daemon.rss
+    for connection in connections:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    time.sleep(8)
+    lives = daemon.process.poll() is None
+    Client(daemon.control).ask({"op": "cancel", "request": "long"})
+    figure = "it died"
+    if lives:
+        worst = max(times(Client(daemon.endpoint), handle, 12))
+        figure = f"it lives; memory {rss:.0f} -> {top:.0f} -> {daemon.rss:.0f} MB; slowest click after it {worst:.0f} ms"
+    row("resets", f"900 connections reset while 64² points are worked on: {figure}", lives and daemon.rss < rss + 16)
     daemon.stop()
 
 
@@ -634,7 +663,7 @@ def soak():
     daemon.stop()
 
 
-DRILLS = [malformed, killed, strangers, overload, bombs, unread, endless, keys, terminated, workers, machines, cameras, crossing, soak]
+DRILLS = [malformed, killed, strangers, resets, overload, bombs, unread, endless, keys, terminated, workers, machines, cameras, crossing, soak]
 if options.drills[:1] == ["flood"]:
     flood(options.drills[1], *map(int, options.drills[2:]))
     sys.exit()
