@@ -58,12 +58,20 @@ final class Job: @unchecked Sendable {
   func checkWanted(_ stage: Pipeline.Stage, now: ContinuousClock.Instant = .now) throws(WireError) {
     try checkCancelled()
     guard let deadline, now >= deadline else { return }
-    let given = request.deadlineMilliseconds ?? 0
-    throw WireError(.deadline, "deadline_ms was \(given); it passed before stage '\(stage.rawValue)' could begin")
+    throw .late(request.deadlineMilliseconds, "stage '\(stage.rawValue)'")
   }
 
   func checkCancelled() throws(WireError) {
-    if isCancelled { throw WireError(.cancelled, "the request was cancelled") }
+    if isCancelled { throw .wasCancelled }
+  }
+}
+
+extension WireError {
+  static let wasCancelled = WireError(.cancelled, "the request was cancelled")
+
+  /// - Parameter what: could not begin any more.
+  static func late(_ milliseconds: Int?, _ what: String) -> WireError {
+    WireError(.deadline, "deadline_ms was \(milliseconds ?? 0); it passed before \(what) could begin")
   }
 }
 

@@ -60,7 +60,7 @@ public struct OspreyEngine: LabelEngine {
 
   static func explain(_ error: OspreyError) -> WireError {
     switch error {
-    case .cancelled: WireError(.cancelled, "the request was cancelled")
+    case .cancelled: .wasCancelled
     case .regionCount, .regionPlaceholder: WireError(.badRequest, "question: \(error)")
     case .vocabulary: WireError(.badRequest, "\(error)")
     case .maskSize, .maxTokens, .sampling: WireError(.badRequest, "\(error)")

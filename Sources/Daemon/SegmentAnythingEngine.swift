@@ -87,7 +87,7 @@ public struct SegmentAnythingEngine: SegmentEngine {
   private static func explain(_ error: SegmentAnythingError) -> WireError {
     switch error {
     case .checkpoint, .badSetting: WireError(.internal, "\(error)")
-    case .cancelled: WireError(.cancelled, "the request was cancelled")
+    case .cancelled: .wasCancelled
     case .tooManyPoints: WireError(.tooLarge, "\(error)")
     default: WireError(.badRequest, "\(error)")
     }

@@ -46,14 +46,11 @@ public final class Server: Sendable {
   /// Listens and starts the threads. Once it returns, requests are answered.
   public func start() throws(DaemonError) {
     try EndpointSafety.check(configuration, workers: workers?.endpoints ?? [])
-    if !configuration.insecure {
-      try RuntimeFolder.secure(endpoints: configuration.endpoints + configuration.controlEndpoints)
-      try RuntimeFolder.secure(endpoints: workers?.endpoints ?? [])
-      try RuntimeFolder.secure(endpoints: configuration.cameras.map { $0.endpoints + $0.results } ?? [])
-    }
-    try RuntimeFolder.checkFree(
-      endpoints: configuration.endpoints + configuration.controlEndpoints + (workers?.endpoints ?? [])
-        + (configuration.cameras.map { $0.endpoints + $0.results } ?? []))
+    let listened =
+      configuration.endpoints + configuration.controlEndpoints + (workers?.endpoints ?? [])
+      + (configuration.cameras.map { $0.endpoints + $0.results } ?? [])
+    if !configuration.insecure { try RuntimeFolder.secure(endpoints: listened) }
+    try RuntimeFolder.checkFree(endpoints: listened)
     // The authenticator answers before anybody can connect.
     let (authenticator, secretKey) = try authenticate()
     let front: FrontEnd

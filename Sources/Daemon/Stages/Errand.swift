@@ -7,17 +7,16 @@ public final class Errand: Sendable {
   let priority: Int
   /// Whether clicks shall not wait behind it.
   let takesLong: Bool
-  private let deadline: (instant: ContinuousClock.Instant, milliseconds: Int)?
+  private let deadline: (instant: ContinuousClock.Instant?, milliseconds: Int?)
   private let cancelled: @Sendable () -> Bool
   private let begun = Atomic<Bool>(false)
 
   /// One without a deadline, which nobody cancels.
-  init() { (priority, takesLong, deadline, cancelled) = (0, false, nil, { false }) }
+  init() { (priority, takesLong, deadline, cancelled) = (0, false, (nil, nil), { false }) }
 
   init(_ job: Job) {
     (priority, takesLong) = (job.request.priority, job.request.operation.takesLong)
-    let arrived = job.arrived
-    deadline = job.request.deadlineMilliseconds.map { (arrived + .milliseconds($0), $0) }
+    deadline = (job.deadline, job.request.deadlineMilliseconds)
     // The job holds the models that work for it.
     cancelled = { [weak job] in job?.isCancelled ?? true }
   }
@@ -29,9 +28,9 @@ public final class Errand: Sendable {
 
   /// Refuses what nobody waits for any more, or what no worker has begun with in time.
   func checkWanted() throws(WireError) {
-    if isCancelled { throw WireError(.cancelled, "the request was cancelled") }
-    guard let deadline, !begun.load(ordering: .relaxed), .now >= deadline.instant else { return }
-    throw WireError(.deadline, "deadline_ms was \(deadline.milliseconds); it passed before a worker could begin")
+    if isCancelled { throw .wasCancelled }
+    guard let instant = deadline.instant, !begun.load(ordering: .relaxed), .now >= instant else { return }
+    throw .late(deadline.milliseconds, "a worker")
   }
 }
 

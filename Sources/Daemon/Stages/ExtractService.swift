@@ -31,7 +31,7 @@ public struct ExtractService: StageService {
       guard case .masks(let masks) = label.regions else { throw WireError(.badRequest, "a job's regions are masks") }
       var regions: [RegionTokens] = []
       for given in masks {
-        if work.isCancelled { throw WireError(.cancelled, "the request was cancelled") }
+        if work.isCancelled { throw WireError.wasCancelled }
         guard let mask = try? given.runs() else { throw WireError(.badRequest, "masks: one is no mask") }
         regions.append(try labeler.regionTokens(features, mask))
       }

@@ -80,9 +80,8 @@ final class StageCall: Sendable {
       for body in news.partials { try partial(body) }
       if let outcome = news.outcome { return try outcome.get() }
       if isCancelled() {
-        let error = WireError(.cancelled, "the request was cancelled")
-        finish(.failure(error))
-        throw error
+        finish(.failure(.wasCancelled))
+        throw .wasCancelled
       }
     }
   }

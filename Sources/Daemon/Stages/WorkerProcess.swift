@@ -90,7 +90,7 @@ public final class WorkerProcess: Sendable {
   private static func perform(_ work: StageWork, _ service: any StageService) -> MessageFromWorker {
     let ticket = work.message.ticket
     do {
-      if work.isCancelled { throw WireError(.cancelled, "the request was cancelled") }
+      if work.isCancelled { throw WireError.wasCancelled }
       return .result(ticket: ticket, try service.perform(work))
     } catch is MissingAttachment {
       return .missing(ticket: ticket)
